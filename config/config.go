@@ -1,0 +1,290 @@
+// Package config turns meridian.yaml into one validated, read-only Config and reports every mistake in it at once.
+//
+//	cfg, warnings, err := config.Load("meridian.yaml")
+//	var list config.Errors
+//	if errors.As(err, &list) { list.Print(os.Stderr) }
+//
+// The types here are plain data: no defaults are left open, names are resolved and checked, durations and sizes are
+// numbers, paths are absolute. Nothing may write to a Config after Load has returned it; it is then safe for concurrent use.
+package config
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Config is everything one edge node is told to do. It is never partly filled: Load returns a complete one or none.
+type Config struct {
+	// File is the absolute path the configuration was read from; relative paths in it are relative to its folder.
+	File string
+	// Sum is the hex SHA-256 of the file's bytes after substitution; equal sums mean there is nothing to reload.
+	Sum string
+
+	Edge      Edge
+	StateDir  string // absolute; created on first use with mode 0700
+	Regions   []Region
+	Listeners Listeners
+	Cache     Cache
+	Geo       Geo
+	Log       Log
+	Limits    Limits
+
+	// TrustedProxies are the peers whose X-Forwarded-* fields are believed. Empty: nobody's are (attack row P06).
+	TrustedProxies []netip.Prefix
+
+	Checks        []Check
+	Pools         []Pool
+	Distributions []Distribution
+	Zones         []Zone
+	Accelerators  []Accelerator
+}
+
+// Edge says which node this is and where it stands.
+type Edge struct {
+	Name   string // host name when the file does not say; used in Via, CDN-Loop and Cache-Status
+	Region string // a name in Regions, or empty: distance then has no origin and order decides
+}
+
+// Region is a named place on the earth.
+type Region struct {
+	Name     string
+	Lat, Lon float64 // degrees
+}
+
+// Listeners are the only addresses the node ever binds.
+type Listeners struct {
+	HTTP    []netip.AddrPort // plain HTTP/1.1 over TCP
+	HTTPS   []netip.AddrPort // TLS over TCP for HTTP/1.1 and HTTP/2, QUIC over UDP for HTTP/3
+	DNS     []netip.AddrPort // UDP and TCP
+	Metrics []netip.AddrPort // Prometheus text, read only
+	Admin   []string         // absolute paths of unix sockets
+}
+
+// Cache sizes the object store shared by all distributions.
+type Cache struct {
+	Memory int64 // bytes; default 256 MiB
+	Disk   *Disk // nil: no disk tier
+}
+
+// Disk sizes the disk tier.
+type Disk struct {
+	Path string // absolute folder
+	Size int64  // bytes
+}
+
+// Geo chooses the database that turns an address into a place.
+type Geo struct {
+	Database string // absolute path of an mmdb file; empty: the embedded country database
+}
+
+// Log says what is written where.
+type Log struct {
+	Level  string // debug, info (default), warn, error
+	Format string // auto (default: text on a terminal, else json), text, json
+	Access string // stdout (default), off, or an absolute file path
+}
+
+// Limits bound what one client can take. Every field has a default and is never zero.
+type Limits struct {
+	HeaderBytes    int           // whole request head; default 32 KiB (431)
+	HeaderFields   int           // fields in a head; default 100 (431)
+	TargetBytes    int           // request target; default 8 KiB (414)
+	HeaderTimeout  time.Duration // to receive a head; default 10 s
+	IdleTimeout    time.Duration // keep-alive without a request; default 60 s
+	BodyBytes      int64         // request body; default 100 MiB (413)
+	Connections    int           // open client connections; default 50,000
+	PerClient      int           // open connections of one address (/64 in IPv6); default 256
+	DrainTimeout   time.Duration // to finish requests when stopping; default 30 s
+	DNSTCPClients  int           // open DNS connections; default 4,096
+	DNSTCPPerPeer  int           // open DNS connections of one address; default 16
+	OriginConns    int           // connections to one endpoint; default 256
+	OriginAttempts int           // attempts for one request; default 3
+	RetryPercent   float64       // retries as a share of requests; default 10
+}
+
+// Check is a named way to find out whether something works.
+type Check struct {
+	Name     string
+	Type     string         // http, https, tcp, calculated, and the kinds of later versions (see docs/reference)
+	Target   netip.AddrPort // invalid: each endpoint's own address
+	Host     string         // Host field and SNI; empty: the target's address
+	Path     string         // http and https; default /
+	Expect   []StatusRange  // statuses that count as success; default 200-399
+	Interval time.Duration  // default 10 s
+	Timeout  time.Duration  // below Interval; default 2 s, or half of Interval when that is less
+	Rise     int            // successes in a row to come up; default 2
+	Fall     int            // failures in a row to go down; default 3
+	Inverted bool           // success means down
+	Disabled bool           // not probed: healthy, or down when Inverted (Route 53's forced-down idiom)
+	Verify   bool           // https: verify the certificate; default false, as Route 53
+	Of       []string       // calculated: names of other checks
+	AtLeast  int            // calculated: how many of them must be healthy
+
+	// Inline is true for a check written in place (an accelerator group's); its Name is then its path in the file.
+	Inline bool
+}
+
+// StatusRange is an inclusive range of HTTP statuses.
+type StatusRange struct{ From, To int }
+
+// Pool is a set of endpoints that can serve the same requests.
+type Pool struct {
+	Name      string
+	Policy    string // simple, weighted, failover, latency; default simple
+	Check     string // name of a Check; empty: endpoints are always up
+	Endpoints []Endpoint
+}
+
+// Endpoint is one server of a pool.
+type Endpoint struct {
+	Address netip.AddrPort // the address to dial; invalid when Host is a name
+	Host    string         // a DNS name to dial instead of Address; empty when Address is set
+	Port    uint16         // with Host
+	Region  string         // a name in Regions, or empty
+	Weight  int            // 0-255; default 1
+	Role    string         // failover: primary or secondary; empty: by order
+	TLS     bool           // speak TLS to it (from an https url)
+	ID      string         // unique in its pool: the address as written
+}
+
+// Distribution is everything served for a set of host names.
+type Distribution struct {
+	Name        string
+	Domains     []string // lower case; "*.x" matches one or more labels below x, "*" everything
+	Certificate Certificate
+	Origins     []Origin
+	Behaviors   []Behavior // first match wins; the last matches everything
+}
+
+// Certificate says where a distribution's certificate comes from. Zero: self-signed when an https listener exists.
+type Certificate struct {
+	SelfSigned bool
+	ACME       bool
+	CertFile   string // absolute
+	KeyFile    string // absolute
+}
+
+// Origin is where a behavior fetches from: one pool, reached in one way.
+type Origin struct {
+	Name           string
+	Pool           string        // name of a Pool; an origin given by url gets a pool of its own, named "<distribution>/<origin>"
+	HostHeader     string        // Host sent upstream; empty: the client's host
+	ConnectTimeout time.Duration // default 1 s
+	ReadTimeout    time.Duration // to the first byte of the response, and between bytes; default 15 s
+	TLSServerName  string        // SNI and name to verify; empty: HostHeader, or the endpoint's name
+	SkipVerify     bool          // do not verify the origin's certificate
+}
+
+// Behavior says how requests whose path matches are served.
+type Behavior struct {
+	Path            string   // pattern with * and ?; a leading / is optional
+	Origin          string   // name of an Origin in the same distribution
+	Methods         []string // upper case; nil: every method
+	Cache           CachePolicy
+	Compress        bool
+	RedirectToHTTPS bool
+	Line            int // in the file, for explain
+}
+
+// CachePolicy says what may be stored for a behavior and under which key.
+type CachePolicy struct {
+	Off                  bool
+	Profile              string        // rfc9111 (default) or cloudfront
+	MinTTL               time.Duration // lower bound on explicit freshness
+	DefaultTTL           time.Duration // freshness of a response that states none; 0: none
+	MaxTTL               time.Duration // upper bound; 0: none
+	KeyQuery             KeyPart
+	KeyHeaders           []string // lower case; extra request fields in the key
+	StaleIfError         time.Duration
+	StaleWhileRevalidate time.Duration
+}
+
+// KeyPart selects named parts of a request for the cache key.
+type KeyPart struct {
+	All   bool // every one, as sent (the default for the query)
+	Names []string
+}
+
+// Zone is an authoritative DNS zone.
+type Zone struct {
+	Name        string   // lower case, fully qualified, with the final dot
+	Nameservers []string // fully qualified
+	TTL         time.Duration
+	NegativeTTL time.Duration // default 60 s
+	Hostmaster  string        // SOA RNAME, fully qualified
+	Records     []Record
+	Line        int
+}
+
+// Record is one RRSet, or a policy that chooses one.
+type Record struct {
+	Name    string // fully qualified, lower case
+	Type    string // A, AAAA, TXT, ...
+	TTL     time.Duration
+	Policy  string   // simple when Answers is empty
+	Values  []string // simple: presentation form of each RDATA
+	Alias   *Alias   // simple: answered with another record's answers
+	Answers []Answer
+	Line    int
+}
+
+// Alias points at a record of the same zone and type.
+type Alias struct {
+	Record string // fully qualified
+}
+
+// Answer is one choice of a policy record.
+type Answer struct {
+	ID     string
+	Values []string
+	Alias  *Alias
+	// EvaluateTargetHealth makes an alias as healthy as what it points at; default true for an alias, as AWS consoles set it.
+	EvaluateTargetHealth bool
+	Check                string // name of a Check; empty: always healthy
+	Weight               int    // weighted: 0-255
+	Role                 string // failover: primary or secondary
+	Region               string // latency, geoproximity
+	Country              string // geolocation: ISO 3166-1 alpha-2
+	Continent            string // geolocation: AF AN AS EU NA OC SA
+	Subdivision          string // geolocation: a US state
+	Default              bool   // geolocation, cidr
+	CIDRs                []netip.Prefix
+	Lat, Lon             float64 // geoproximity, when HasPoint
+	HasPoint             bool
+	Bias                 int // geoproximity: -99 to 99
+	Line                 int
+}
+
+// Accelerator forwards TCP and UDP flows to endpoint groups. Parsed and validated; this version does not serve it.
+type Accelerator struct {
+	Name      string
+	Affinity  string // none (default) or source-ip
+	Listeners []AcceleratorListener
+	Groups    []Group
+	Line      int
+}
+
+// AcceleratorListener is one address with port ranges.
+type AcceleratorListener struct {
+	Protocol string // tcp or udp
+	Address  netip.Addr
+	Ports    []PortRange
+}
+
+// PortRange is inclusive.
+type PortRange struct{ From, To uint16 }
+
+// Group is an endpoint group of an accelerator.
+type Group struct {
+	Region    string
+	Dial      float64 // percent, default 100
+	Check     string  // name of a Check, inline ones included
+	Endpoints []GroupEndpoint
+}
+
+// GroupEndpoint is one target of a group.
+type GroupEndpoint struct {
+	Address netip.Addr
+	Weight  int               // 0-255, default 128
+	Ports   map[uint16]uint16 // listener port -> endpoint port; absent: the same port
+}

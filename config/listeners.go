@@ -1,0 +1,228 @@
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxSocketPath is the room that sun_path has, less its final zero byte (unix(7)).
+const maxSocketPath = 107
+
+func (d *document) listeners(top object) Listeners {
+	var l Listeners
+	c, found := top.get("listeners")
+	if !found {
+		return l
+	}
+	o := c.object("http", "https", "dns", "metrics", "admin")
+	l.HTTP = o.listenOn("http")
+	l.HTTPS = o.listenOn("https")
+	l.DNS = o.listenOn("dns")
+	l.Metrics = o.listenOn("metrics")
+	if c, found := o.get("admin"); found {
+		items, _ := c.items()
+		for _, item := range items {
+			path, ok := item.socket()
+			if ok && slices.Contains(l.Admin, path) {
+				item.errorf("%s is listed twice", item.shown())
+			}
+			l.Admin = append(l.Admin, path)
+		}
+	}
+	return l
+}
+
+func (o object) listenOn(key string) []netip.AddrPort {
+	c, found := o.get(key)
+	if !found {
+		return nil
+	}
+	items, _ := c.items()
+	list := make([]netip.AddrPort, 0, len(items))
+	for _, item := range items {
+		a, _ := item.addrPort(0) // port 0 lets the system choose
+		list = append(list, a)
+	}
+	return list
+}
+
+// socket reads unix:PATH and returns the absolute path.
+func (c cursor) socket() (string, bool) {
+	s, ok := c.text()
+	if !ok {
+		return "", false
+	}
+	path, found := strings.CutPrefix(s, "unix:")
+	if !found || path == "" {
+		c.errorf("%s is not a unix socket", c.shown()).hint("write it as unix:PATH: the admin API has no network listener")
+		return "", false
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(c.d.dir, path)
+	}
+	path = filepath.Clean(path)
+	if len(path) > maxSocketPath {
+		c.errorf("the absolute path of this socket has %d bytes; the system allows %d", len(path), maxSocketPath).
+			hint("use a shorter folder, such as one below /run")
+		return "", false
+	}
+	return path, true
+}
+
+// addrPort reads IP:port with a port from lowest to 65535.
+func (c cursor) addrPort(lowest int) (netip.AddrPort, bool) {
+	s, ok := c.text()
+	if !ok {
+		return netip.AddrPort{}, false
+	}
+	host, port, ok := c.splitPort(s, lowest)
+	if !ok {
+		return netip.AddrPort{}, false
+	}
+	addr, err := netip.ParseAddr(host)
+	if err == nil {
+		return netip.AddrPortFrom(addr.Unmap(), port), true
+	}
+	m := c.errorf("%s has no valid IP address before the port", c.shown())
+	switch {
+	case c.secret():
+	case host == "":
+		m.hint("for every address of this host write 0.0.0.0:%d or [::]:%d", port, port)
+	case host == "localhost":
+		m.hint("did you mean \"127.0.0.1:%d\"?", port)
+	case isHostName(host):
+		m.hint("a name cannot stand here, only an IP address")
+	}
+	return netip.AddrPort{}, false
+}
+
+// splitPort splits host:port and checks the port. The brackets of an IPv6 address are removed.
+func (c cursor) splitPort(s string, lowest int) (host string, port uint16, ok bool) {
+	i := strings.LastIndexByte(s, ':')
+	bare := strings.Count(s, ":") > 1 && s[0] != '['
+	if i < 0 || s[len(s)-1] == ']' || bare {
+		m := c.errorf("%s has no port", c.shown())
+		switch {
+		case c.secret():
+		case bare:
+			m.hint("an IPv6 address with a port is written [2001:db8::1]:443")
+		default:
+			m.hint("write it as %s:PORT", c.unquoted())
+		}
+		return "", 0, false
+	}
+	host = s[:i]
+	if len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']' {
+		host = host[1 : len(host)-1]
+	}
+	n, err := strconv.Atoi(s[i+1:])
+	switch {
+	case !isDigits(s[i+1:]):
+		c.errorf("%s has no port number after the colon", c.shown())
+	case err != nil || n < lowest || n > 65535:
+		if c.secret() {
+			c.errorf("%s: the port is out of range, %d to 65535", c.shown(), lowest)
+		} else {
+			c.errorf("port %s is out of range, %d to 65535", s[i+1:], lowest)
+		}
+	default:
+		return host, uint16(n), true
+	}
+	return "", 0, false
+}
+
+// dialAddress reads IP:port of something to connect to.
+func (c cursor) dialAddress() (netip.AddrPort, bool) {
+	a, ok := c.addrPort(1)
+	if ok && !dialable(a.Addr()) {
+		c.errorf("%s is not an address one can connect to", c.shown())
+		return netip.AddrPort{}, false
+	}
+	return a, ok
+}
+
+func dialable(a netip.Addr) bool { return !a.IsUnspecified() && !a.IsMulticast() }
+
+// isHostName accepts DNS names in the letters of host names (RFC 1123 §2.1), and the underscore that is common inside
+// networks.
+func isHostName(s string) bool {
+	s = strings.TrimSuffix(s, ".")
+	if s == "" || len(s) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
+			strings.ContainsFunc(label, func(r rune) bool {
+				return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+			}) {
+			return false
+		}
+	}
+	return true
+}
+
+// socketUse is a range of ports that the node binds.
+type socketUse struct {
+	network string // tcp or udp
+	addr    netip.Addr
+	ports   PortRange
+	at      []any // where in the file
+}
+
+// checkListeners reports listeners that cannot all be bound.
+func (d *document) checkListeners(cfg *Config) {
+	uses := socketUses(cfg)
+	for i, use := range uses {
+		j := slices.IndexFunc(uses[:i], use.clashes)
+		if j < 0 {
+			continue
+		}
+		first, second := d.find(uses[j].at...), d.find(use.at...)
+		second.errorf("%s is already taken by %s in line %d", second.shown(), first.path, first.n.Line)
+	}
+}
+
+// clashes says whether only one of both can be bound: an unspecified address takes the port of every address of its family,
+// and port 0 is a different one each time.
+func (u socketUse) clashes(v socketUse) bool {
+	return u.network == v.network && u.addr.Is4() == v.addr.Is4() && u.ports.To != 0 &&
+		u.ports.From <= v.ports.To && v.ports.From <= u.ports.To &&
+		(u.addr == v.addr || u.addr.IsUnspecified() || v.addr.IsUnspecified())
+}
+
+func socketUses(cfg *Config) []socketUse {
+	var list []socketUse
+	add := func(network, key string, addrs []netip.AddrPort) {
+		for i, a := range addrs {
+			if a.IsValid() {
+				list = append(list, socketUse{network, a.Addr(), PortRange{a.Port(), a.Port()}, []any{"listeners", key, i}})
+			}
+		}
+	}
+	add("tcp", "http", cfg.Listeners.HTTP)
+	add("tcp", "https", cfg.Listeners.HTTPS)
+	add("udp", "https", cfg.Listeners.HTTPS) // HTTP/3
+	add("udp", "dns", cfg.Listeners.DNS)
+	add("tcp", "dns", cfg.Listeners.DNS)
+	add("tcp", "metrics", cfg.Listeners.Metrics)
+	for _, a := range cfg.Accelerators {
+		for i, l := range a.Listeners {
+			list = append(list, l.uses("accelerators", a.Name, "listeners", i, "ports")...)
+		}
+	}
+	return list
+}
+
+// uses are the binds of one listener, whose port ranges stand at a place in the file.
+func (l AcceleratorListener) uses(at ...any) []socketUse {
+	var list []socketUse
+	for j, ports := range l.Ports {
+		if l.Address.IsValid() && ports.To != 0 {
+			list = append(list, socketUse{l.Protocol, l.Address, ports, slices.Concat(at, []any{j})})
+		}
+	}
+	return list
+}

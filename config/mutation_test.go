@@ -1,0 +1,243 @@
+package config_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/meridian-edge/meridian/config"
+	"go.yaml.in/yaml/v4"
+)
+
+// allKeys is a configuration with nearly every key there is, besides those of the examples.
+const allKeys = `
+version: 1
+edge: {name: a, region: eu}
+state_dir: state
+regions:
+  eu: {lat: 1, lon: 2}
+  us: {lat: 3, lon: 4}
+listeners: {http: ["127.0.0.1:80"], https: ["127.0.0.1:443"], dns: ["127.0.0.1:53"], metrics: ["127.0.0.1:9180"], admin: ["unix:a.sock"]}
+cache: {memory: 1GiB, disk: {path: c, size: 10GB}}
+geo: {database: geo.mmdb}
+log: {level: debug, format: json, access: access.log}
+limits:
+  header_bytes: 16KiB
+  header_fields: 50
+  target_bytes: 4096
+  header_timeout: 5s
+  idle_timeout: 30s
+  body_bytes: 1GiB
+  connections: 1000
+  per_client: 10
+  drain_timeout: 1m
+  dns_tcp_clients: 100
+  dns_tcp_per_peer: 4
+  origin_conns: 64
+  origin_attempts: 2
+  retry_percent: 12.5
+trusted_proxies: [10.0.0.0/8, 192.0.2.7]
+checks:
+  h: {type: https, target: "192.0.2.1:443", host: www.example.org, path: /x, expect: [200, 3xx], interval: 5s, timeout: 1s, rise: 1, fall: 1, inverted: true, verify: true}
+  t: {type: tcp, target: "192.0.2.1:80", disabled: true}
+  k: {type: calculated, of: [h, t], at_least: 1}
+pools:
+  web:
+    policy: failover
+    check: h
+    endpoints:
+      - {address: "192.0.2.1:80", region: eu, weight: 3, role: primary}
+      - {address: "backend.example.org:80", region: us, role: secondary}
+distributions:
+  site:
+    domains: [example.org, "*.example.org"]
+    certificate: {cert: c.pem, key: k.pem}
+    origins:
+      pool: {pool: web, host_header: www.example.org, connect_timeout: 2s, read_timeout: 3s}
+      url: {url: "https://origin.example.org:8443", tls_server_name: other.example.org, skip_verify: true}
+    behaviors:
+      - path: /a
+        origin: pool
+        methods: [GET, POST]
+        cache: {profile: cloudfront, min_ttl: 1s, default_ttl: 1m, max_ttl: 1h, stale_if_error: 1d, stale_while_revalidate: 5s, key: {query: none, headers: [Accept]}}
+        compress: on
+        redirect_to_https: true
+      - {path: "*", origin: url, methods: all, cache: off}
+zones:
+  example.org:
+    nameservers: [ns1.example.net]
+    ttl: 1h
+    negative_ttl: 30s
+    hostmaster: dns@example.org
+    records:
+      - {name: www, type: A, values: [192.0.2.1, 192.0.2.2]}
+      - {name: geo, type: A, ttl: 30s, policy: geolocation, answers: [
+          {id: ca, country: US, subdivision: CA, values: [192.0.2.1], check: h},
+          {id: eu, continent: EU, alias: {record: www}, evaluate_target_health: false},
+          {id: rest, default: true, values: [192.0.2.1]}]}
+      - {name: near, type: A, policy: geoproximity, answers: [
+          {id: a, region: eu, bias: -5, values: [192.0.2.1]}, {id: b, lat: 1, lon: 2, values: [192.0.2.1]}]}
+      - {name: cidr, type: A, policy: cidr, answers: [
+          {id: a, cidrs: [192.0.2.0/24], values: [192.0.2.1]}, {id: b, default: true, values: [192.0.2.1]}]}
+      - {name: weighted, type: A, policy: weighted, answers: [{id: a, weight: 0, values: [192.0.2.1]}, {id: b, weight: 9, alias: {record: www}}]}
+      - {name: failover, type: A, policy: failover, answers: [
+          {id: a, role: primary, values: [192.0.2.1], check: h}, {id: b, role: secondary, values: [192.0.2.1]}]}
+      - {name: many, type: A, policy: multivalue, answers: [{id: a, values: [192.0.2.1], check: k}]}
+accelerators:
+  tcp:
+    affinity: source-ip
+    listeners: [{protocol: tcp, address: 127.0.0.1, ports: ["7000-7001", 8000]}]
+    groups:
+      - {region: eu, dial: 50, check: h, endpoints: [{address: 192.0.2.1, weight: 5, ports: {7000: 9000}}]}
+      - {region: us, check: {type: tcp}, endpoints: [{address: 192.0.2.2}]}
+`
+
+// bases are the valid configurations that the tests below spoil.
+func bases(t testing.TB) map[string]string {
+	return map[string]string{
+		"edge": string(readExample(t, "edge.yaml")), "all": allKeys,
+	}
+}
+
+// mutate calls f with the source once for each node of the document, after change has spoilt that node, if it returns true.
+func mutate(t *testing.T, src string, change func(parent, n *yaml.Node, isKey bool) bool, f func(spoilt string, n *yaml.Node)) {
+	t.Helper()
+	var doc yaml.Node
+	if err := yaml.Load([]byte(src), &doc); err != nil {
+		t.Fatal(err)
+	}
+	var walk func(parent, n *yaml.Node, isKey bool)
+	walk = func(parent, n *yaml.Node, isKey bool) {
+		saved := *n
+		if change(parent, n, isKey) {
+			out, err := yaml.Dump(&doc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f(string(out), &saved)
+		}
+		*n = saved
+		for i, child := range n.Content {
+			walk(n, child, n.Kind == yaml.MappingNode && i%2 == 0)
+		}
+	}
+	walk(nil, doc.Content[0], false)
+}
+
+func parse(src string, variables map[string]string) (*config.Config, config.Warnings, config.Errors) {
+	cfg, warnings, err := config.Parse("meridian.yaml", []byte(src), config.Env{
+		Dir:    "/etc/meridian",
+		Lookup: func(name string) (string, bool) { v, ok := variables[name]; return v, ok },
+	})
+	var list config.Errors
+	errors.As(err, &list)
+	return cfg, warnings, list
+}
+
+func TestAllKeysAreAccepted(t *testing.T) {
+	if _, _, mistakes := parse(allKeys, nil); mistakes != nil {
+		t.Fatal(mistakes)
+	}
+}
+
+// TestMisspeltKeyIsOneMistake spoils every key of the schema in turn: what the key held must not be missed as well.
+func TestMisspeltKeyIsOneMistake(t *testing.T) {
+	for name, src := range bases(t) {
+		tried := 0
+		mutate(t, src, func(_, n *yaml.Node, isKey bool) bool {
+			if !isKey {
+				return false
+			}
+			n.Value += "x"
+			return true
+		}, func(spoilt string, n *yaml.Node) {
+			_, _, mistakes := parse(spoilt, nil)
+			unknown := 0
+			tried++
+			for _, m := range mistakes {
+				if m.Message == "unknown key" {
+					unknown++
+				}
+			}
+			// A name that the user chose may be any word; renaming it leaves references behind.
+			if unknown > 0 && len(mistakes) != 1 {
+				t.Errorf("%s: key %s in line %d misspelt: %d mistakes\n%v", name, n.Value, n.Line, len(mistakes), mistakes)
+			}
+		})
+		if tried < 100 {
+			t.Errorf("%s: only %d keys were tried", name, tried)
+		}
+	}
+}
+
+// TestWrongValueIsOneMistake puts a list of a list, which is right nowhere, in the place of every value in turn.
+func TestWrongValueIsOneMistake(t *testing.T) {
+	for name, src := range bases(t) {
+		mutate(t, src, func(parent, n *yaml.Node, isKey bool) bool {
+			if isKey || parent == nil {
+				return false
+			}
+			inner := &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Style: yaml.FlowStyle, Content: []*yaml.Node{
+				{Kind: yaml.SequenceNode, Tag: "!!seq", Style: yaml.FlowStyle},
+			}}
+			*n = *inner
+			return true
+		}, func(spoilt string, n *yaml.Node) {
+			if _, _, mistakes := parse(spoilt, nil); len(mistakes) != 1 {
+				t.Errorf("%s: value %q in line %d replaced: %d mistakes\n%v", name, n.Value, n.Line, len(mistakes), mistakes)
+			}
+		})
+	}
+}
+
+// TestSecretsNeverAppear puts a reference in the place of every value in turn and looks for what it stands for in whatever is
+// reported.
+func TestSecretsNeverAppear(t *testing.T) {
+	secrets := []string{"hunter2 hunter2", "192.0.2.201:70123", "70123s", "hunter2.example.org."}
+	seen := 0
+	for name, src := range bases(t) {
+		mutate(t, src, func(_, n *yaml.Node, isKey bool) bool {
+			if isKey || n.Kind != yaml.ScalarNode {
+				return false
+			}
+			*n = yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Style: yaml.DoubleQuotedStyle, Value: "${SECRET}"}
+			return true
+		}, func(spoilt string, n *yaml.Node) {
+			for _, secret := range secrets {
+				_, warnings, mistakes := parse(spoilt, map[string]string{"SECRET": secret})
+				for _, m := range append(mistakes, warnings...) {
+					seen++
+					if text := fmt.Sprintf("%+v %s", *m, m.Detail()); strings.Contains(text, secret) {
+						t.Errorf("%s, line %d: %q shows in\n%s", name, n.Line, secret, text)
+					}
+				}
+			}
+		})
+	}
+	if seen < 1000 {
+		t.Errorf("only %d mistakes were looked at", seen)
+	}
+}
+
+// TestSecretsInErrorsOfOthers does the same where one substituted value is compared with another.
+func TestSecretsInErrorsOfOthers(t *testing.T) {
+	for _, src := range []string{
+		"zones: {example.org: {nameservers: [ns1.example.net], records: [{name: \"${S}\", type: A, alias: {record: \"${S}\"}}]}}",
+		"zones: {example.org: {nameservers: [ns1.example.net], records: [{name: \"${S}\", type: A, values: [192.0.2.1]}, {name: \"${S}\", type: A, values: [192.0.2.1]}]}}",
+		"zones: {example.org: {nameservers: [ns1.example.net], records: [{name: \"${S}\", type: A, values: [192.0.2.1]}, {name: a, type: A, alias: {record: hunter}}]}}",
+		"distributions: {a: {domains: [\"${S}\", \"${S}\"], origins: {o: {url: \"http://192.0.2.1\"}}}}",
+		"pools: {p: {endpoints: [{address: \"${S}:80\"}, {address: \"${S}:80\"}]}}",
+		"edge: {region: \"${S}\"}\nregions: {hunter3: {lat: 1, lon: 2}}",
+	} {
+		_, _, mistakes := parse("version: 1\n"+src, map[string]string{"S": "hunter2"})
+		if len(mistakes) == 0 {
+			t.Errorf("no mistake in %s", src)
+		}
+		for _, m := range mistakes {
+			if strings.Contains(m.Detail(), "hunter2") || strings.Contains(m.Hint, "hunter3") {
+				t.Errorf("%s", m.Detail())
+			}
+		}
+	}
+}

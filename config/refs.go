@@ -1,0 +1,148 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// dangling reports a reference to something that does not exist.
+func (c cursor) dangling(kind, name string, known []string) {
+	m := c.errorf("no %s named %s", kind, c.shown())
+	if c.secret() {
+		return
+	}
+	m.meant(name, known)
+	if m.Hint == "" && len(known) > 0 && len(known) <= 8 {
+		m.hint("known: %s", strings.Join(known, ", "))
+	}
+}
+
+// names are the keys of one section. They are not sure when some of them may be hidden by a mistake in the section itself.
+type names struct {
+	kind string
+	list []string
+	has  map[string]bool
+	sure bool
+}
+
+func (d *document) names(section, kind string) names {
+	n := names{kind: kind, has: make(map[string]bool), sure: d.root.absent(section)}
+	c, found := d.root.get(section)
+	if !found {
+		return n
+	}
+	// A wrong entry keeps its name; only what is wrong with the section as a whole hides names.
+	n.sure = !slices.ContainsFunc(d.errors, func(m *Mistake) bool { return m.Path == section })
+	for i := 0; i+1 < len(c.n.Content) && kindName(c.n) == "a mapping"; i += 2 {
+		name := follow(c.n.Content[i]).Value
+		n.list, n.has[name] = append(n.list, name), true
+	}
+	return n
+}
+
+// references checks the names that one section uses of another, and what only the definition of a name can tell. Values that
+// could not be read are empty here. A place in the file is looked up only where there is something to report.
+type references struct {
+	d                      *document
+	regions, checks, pools names
+	check                  map[string]*Check
+}
+
+func (d *document) checkReferences(cfg *Config) {
+	r := references{
+		d: d, regions: d.names("regions", "region"), checks: d.names("checks", "check"), pools: d.names("pools", "pool"),
+		check: make(map[string]*Check, len(cfg.Checks)),
+	}
+	for i := range cfg.Checks {
+		r.check[cfg.Checks[i].Name] = &cfg.Checks[i]
+	}
+	r.need(r.regions, cfg.Edge.Region, "edge", "region")
+	for _, p := range cfg.Pools {
+		r.pool(p)
+	}
+	for _, dist := range cfg.Distributions {
+		for _, o := range dist.Origins {
+			if o.Pool != dist.Name+"/"+o.Name { // made from its url
+				r.need(r.pools, o.Pool, "distributions", dist.Name, "origins", o.Name, "pool")
+			}
+		}
+	}
+	for i := range cfg.Checks {
+		if k := &cfg.Checks[i]; !k.Inline {
+			r.calculated(k, "checks", k.Name)
+		}
+	}
+	for _, z := range cfg.Zones {
+		r.zone(z)
+	}
+	for _, a := range cfg.Accelerators {
+		r.accelerator(a)
+	}
+}
+
+// need reports a name that is not known. at is where it stands.
+func (r references) need(known names, name string, at ...any) {
+	if name != "" && known.sure && !known.has[name] {
+		r.d.find(at...).dangling(known.kind, name, known.list)
+	}
+}
+
+func (r references) pool(p Pool) {
+	if strings.Contains(p.Name, "/") {
+		return // made from an origin's url
+	}
+	r.need(r.checks, p.Check, "pools", p.Name, "check")
+	for i, e := range p.Endpoints {
+		r.need(r.regions, e.Region, "pools", p.Name, "endpoints", i, "region")
+	}
+}
+
+func (r references) zone(z Zone) {
+	key, known := r.d.zoneKeys[z.Name]
+	if !known {
+		return
+	}
+	for i, rec := range z.Records {
+		for j, a := range rec.Answers {
+			r.need(r.regions, a.Region, "zones", key, "records", i, "answers", j, "region")
+			r.probe("an answer", a.Check, "zones", key, "records", i, "answers", j, "check")
+		}
+	}
+}
+
+func (r references) accelerator(a Accelerator) {
+	for i, g := range a.Groups {
+		r.need(r.regions, g.Region, "accelerators", a.Name, "groups", i, "region")
+		if k, found := r.check[g.Check]; found && k.Inline {
+			r.calculated(k, "accelerators", a.Name, "groups", i, "check")
+		} else {
+			r.need(r.checks, g.Check, "accelerators", a.Name, "groups", i, "check")
+		}
+	}
+}
+
+// calculated checks the members of a calculated check.
+func (r references) calculated(k *Check, at ...any) {
+	for i, name := range k.Of {
+		here := slices.Concat(at, []any{"of", i})
+		if member, found := r.check[name]; found && !member.Inline && member.Type == "calculated" {
+			c := r.d.find(here...)
+			c.errorf("%s is itself calculated; calculated checks do not nest", c.shown())
+			continue
+		}
+		r.probe("a calculated check", name, here...)
+	}
+}
+
+// probe checks that a named check exists and knows by itself what to probe: a user that is no endpoint of a pool has no address to
+// lend it.
+func (r references) probe(user, name string, at ...any) {
+	r.need(r.checks, name, at...)
+	k, found := r.check[name]
+	if !found || k.Inline || k.Target.IsValid() || k.Disabled || k.Type == "calculated" || k.Type == "" ||
+		!r.d.clean(r.d.find("checks", name).path) {
+		return
+	}
+	c := r.d.find(at...)
+	c.errorf("the check %s has no target, so %s cannot use it", c.shown(), user).hint("give the check a target: IP:PORT")
+}

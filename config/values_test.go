@@ -1,0 +1,52 @@
+package config_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+)
+
+// TestValuesKeepTheirMeaning parses what the loader made of a value inside some other zone: names in it must be absolute by then, and
+// the record the same.
+func TestValuesKeepTheirMeaning(t *testing.T) {
+	for _, tt := range []struct{ rrtype, value, want string }{
+		{"A", "192.0.2.1", "192.0.2.1"},
+		{"AAAA", "2001:DB8:0::1", "2001:db8::1"},
+		{"CNAME", "www.example.org", "www.example.org."},
+		{"NS", "ns1.example.org.", "ns1.example.org."},
+		{"MX", "10 mail.example.org", "10 mail.example.org."},
+		{"MX", "0 .", "0 ."},
+		{"SRV", "1 2 443 www.example.org", "1 2 443 www.example.org."},
+		{"CAA", `0 issue "ca.example.org"`, `0 issue "ca.example.org"`},
+		{"TXT", "v=spf1 include:example.org; -all", `"v=spf1 include:example.org; -all"`},
+		{"TXT", `"one" "two words"`, `"one" "two words"`},
+		{"TXT", `say "hi" \ there`, `"say \"hi\" \\ there"`},
+		{"TXT", "ü", `"\195\188"`},
+		{"TXT", "", `""`},
+		{"TXT", strings.Repeat("a", 256), `"` + strings.Repeat("a", 255) + `" "a"`},
+		{"HTTPS", `1 . alpn="h2,h3" port=443`, `1 . alpn="h2,h3" port="443"`},
+		{"NAPTR", `100 10 "u" "sip" "!^.*$!sip:a@example.org!" .`, `100 10 "u" "sip" "!^.*$!sip:a@example.org!" .`},
+		{"TLSA", "3 1 1 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "3 1 1 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"},
+		{"SSHFP", "4 2 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "4 2 00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF"},
+		{"LOC", "52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000.00m 10.00m", "52 22 23.000 N 04 53 32.000 E -2m 0.00m 10000m 10m"},
+	} {
+		src := fmt.Sprintf("version: 1\nzones:\n  example.org:\n    nameservers: [ns1.example.net]\n    records:\n      - {name: a, type: %s, values: [%q]}\n", tt.rrtype, tt.value)
+		cfg, _, mistakes := parse(src, nil)
+		if mistakes != nil {
+			t.Errorf("%s %q: %v", tt.rrtype, tt.value, mistakes)
+			continue
+		}
+		got := cfg.Zones[0].Records[0].Values[0]
+		if got != tt.want {
+			t.Errorf("%s %q: got %s, want %s", tt.rrtype, tt.value, got, tt.want)
+		}
+		rr, ok := dns.NewZoneParser(strings.NewReader("a 60 IN "+tt.rrtype+" "+got+"\n"), "other.example.", "").Next()
+		if !ok {
+			t.Errorf("%s %q: %s cannot be read back", tt.rrtype, tt.value, got)
+		} else if again := strings.TrimPrefix(rr.String(), rr.Header().String()); again != got {
+			t.Errorf("%s %q: reads back as %s", tt.rrtype, tt.value, again)
+		}
+	}
+}

@@ -1,0 +1,272 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// warn reports what is legal and yet probably not what was meant. It runs on complete configurations only.
+func (d *document) warn(cfg *Config) {
+	d.warnListeners(cfg)
+	d.warnProxies(cfg)
+	for i := range cfg.Pools {
+		d.warnPool(cfg, &cfg.Pools[i])
+		d.warnLoops(cfg, &cfg.Pools[i])
+	}
+	for i := range cfg.Distributions {
+		d.warnDistribution(cfg, &cfg.Distributions[i])
+	}
+	for i := range cfg.Zones {
+		d.warnZone(&cfg.Zones[i])
+	}
+	for i := range cfg.Accelerators {
+		d.warnAccelerator(&cfg.Accelerators[i])
+	}
+}
+
+func (d *document) warnListeners(cfg *Config) {
+	l := cfg.Listeners
+	for i, a := range l.Metrics {
+		if !private(a.Addr()) {
+			d.find("listeners", "metrics", i).warnf("metrics are readable by everyone who reaches this address").
+				hint("listen on 127.0.0.1 or a private address")
+		}
+	}
+	web := len(l.HTTP)+len(l.HTTPS) > 0
+	switch {
+	case len(cfg.Distributions) > 0 && !web:
+		d.find("distributions").warnf("no http or https listener serves them").hint("add listeners: {http: [...]}")
+	case len(cfg.Distributions) == 0 && web:
+		d.find("listeners").warnf("there are http listeners but no distributions: every request gets 421")
+	}
+	switch {
+	case len(cfg.Zones) > 0 && len(l.DNS) == 0:
+		d.find("zones").warnf("no dns listener serves them").hint("add listeners: {dns: [...]}")
+	case len(cfg.Zones) == 0 && len(l.DNS) > 0:
+		d.find("listeners", "dns").warnf("there are dns listeners but no zones: every query is refused")
+	}
+}
+
+// private says whether an address cannot be reached from the internet (RFC 1918, RFC 4193, RFC 6598, loopback and link-local).
+func private(a netip.Addr) bool {
+	shared := netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, 0, 0}), 10)
+	return a.IsLoopback() || a.IsPrivate() || a.IsLinkLocalUnicast() || shared.Contains(a)
+}
+
+func (d *document) warnProxies(cfg *Config) {
+	for i, p := range cfg.TrustedProxies {
+		if p.Bits() == 0 {
+			d.find("trusted_proxies", i).warnf("everyone is trusted, so any client can claim any address").
+				hint("list the addresses of your own proxies")
+		}
+	}
+}
+
+func (d *document) warnPool(cfg *Config, p *Pool) {
+	if strings.Contains(p.Name, "/") {
+		return // made from an origin's url
+	}
+	at := func(steps ...any) cursor { return d.find(append([]any{"pools", p.Name}, steps...)...) }
+	if len(p.Endpoints) > 1 && p.Check == "" {
+		at().warnf("several endpoints and no check: failover is off, because all of them always count as healthy").
+			hint("add check: NAME")
+	}
+	for i, e := range p.Endpoints {
+		if e.Weight != 1 && p.Policy != "weighted" { // the default does no harm where it is written out
+			at("endpoints", i, "weight").warnf("has no effect: policy %s does not go by weight", p.Policy)
+		}
+	}
+	switch {
+	case p.Policy == "latency" && len(p.Endpoints) > 1:
+		d.warnDistance(cfg, p, at)
+	case p.Policy == "weighted" && !slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool { return e.Weight > 0 }):
+		at("endpoints").warnf("every weight is 0, so each endpoint gets an equal share")
+	}
+}
+
+// warnDistance looks for missing ends of the distance that policy latency goes by.
+func (d *document) warnDistance(cfg *Config, p *Pool, at func(...any) cursor) {
+	if cfg.Edge.Region == "" {
+		at("policy").warnf("this edge has no region, so there is no distance and order decides").hint("set edge: {region: NAME}")
+	}
+	for i, e := range p.Endpoints {
+		if e.Region == "" {
+			at("endpoints", i).warnf("policy latency knows no distance to an endpoint without a region").hint("add region: NAME")
+		}
+	}
+}
+
+// warnLoops looks for endpoints that are this node itself.
+func (d *document) warnLoops(cfg *Config, p *Pool) {
+	for i, e := range p.Endpoints {
+		for _, l := range slices.Concat(cfg.Listeners.HTTP, cfg.Listeners.HTTPS) {
+			local := l.Addr() == e.Address.Addr() || l.Addr().IsUnspecified() && e.Address.Addr().IsLoopback()
+			if !e.Address.IsValid() || !local || l.Port() != e.Address.Port() {
+				continue
+			}
+			at := []any{"pools", p.Name, "endpoints", i, "address"}
+			if dist, origin, own := strings.Cut(p.Name, "/"); own {
+				at = []any{"distributions", dist, "origins", origin, "url"}
+			}
+			d.find(at...).warnf("this is a listener of this node itself, so requests would go in circles")
+		}
+	}
+}
+
+func (c cursor) hasKey(key string) bool {
+	_, found := c.step(key)
+	return found
+}
+
+func (d *document) warnDistribution(cfg *Config, dist *Distribution) {
+	at := func(steps ...any) cursor { return d.find(append([]any{"distributions", dist.Name}, steps...)...) }
+	https := len(cfg.Listeners.HTTPS) > 0
+	switch {
+	case dist.Certificate.ACME:
+		at("certificate").warnf("acme is not served by this version yet").hint("use self-signed or {cert: FILE, key: FILE}")
+	case dist.Certificate == Certificate{} && https:
+		at().warnf("no certificate: clients get a self-signed one, which browsers refuse").
+			hint("add certificate: {cert: FILE, key: FILE}, or self-signed if that is meant")
+	}
+	for _, o := range dist.Origins {
+		if o.SkipVerify {
+			at("origins", o.Name, "skip_verify").warnf("anyone on the way to this origin can pose as it").
+				hint("set tls_server_name to the name in its certificate instead")
+		}
+	}
+	if !at().hasKey("behaviors") {
+		return
+	}
+	for i, b := range dist.Behaviors {
+		here := at("behaviors", i)
+		if first := slices.IndexFunc(dist.Behaviors[:i], func(e Behavior) bool { return covers(e.Path, b.Path) }); first >= 0 {
+			path := at("behaviors", i, "path")
+			path.warnf("never reached: %s in line %d matches all of it", at("behaviors", first, "path").shown(), dist.Behaviors[first].Line).
+				hint("the first match wins: put the special before the general")
+		}
+		if b.RedirectToHTTPS && !https {
+			at("behaviors", i, "redirect_to_https").warnf("there is no https listener to redirect to")
+		}
+		if i == len(dist.Behaviors)-1 && !slices.ContainsFunc(dist.Behaviors, func(e Behavior) bool { return covers(e.Path, "*") }) {
+			here.warnf("paths that no behavior matches get 404").hint(`add {path: "*"} at the end`)
+		}
+	}
+}
+
+// covers says whether pattern p certainly matches everything that pattern q matches.
+func covers(p, q string) bool {
+	p, q = strings.TrimPrefix(p, "/"), strings.TrimPrefix(q, "/")
+	star, mark := -1, 0 // where to try again: the last * of p and how far it has eaten into q
+	i, j := 0, 0
+	for j < len(q) {
+		switch {
+		case i < len(p) && p[i] == '*':
+			star, mark = i, j
+			i++
+		case i < len(p) && (p[i] == q[j] || p[i] == '?' && q[j] != '*'):
+			i, j = i+1, j+1
+		case star >= 0:
+			mark++
+			i, j = star+1, mark
+		default:
+			return false
+		}
+	}
+	return strings.Trim(p[i:], "*") == ""
+}
+
+// freshTTL is the longest that a resolver should keep an answer that depends on health.
+const freshTTL = 60 * time.Second
+
+func (d *document) warnZone(z *Zone) {
+	key := d.zoneKeys[z.Name]
+	at := func(steps ...any) cursor { return d.find(append([]any{"zones", key}, steps...)...) }
+	index := indexRecords(z)
+	for i, ns := range z.Nameservers {
+		_, v4 := index[recordKey{ns, "A"}]
+		_, v6 := index[recordKey{ns, "AAAA"}]
+		if dns.IsSubDomain(z.Name, ns) && !v4 && !v6 {
+			at("nameservers", i).warnf("this name server is inside the zone, but the zone has no address for it").
+				hint("add a record of type A or AAAA for it")
+		}
+	}
+	cuts := make(map[string]int)
+	for i, r := range z.Records {
+		if r.Type == "NS" || r.Type == "DNAME" {
+			cuts[r.Name] = i
+		}
+	}
+	for i := range z.Records {
+		r := &z.Records[i]
+		if cut, found := above(z, cuts, r); found {
+			at("records", i, "name").warnf("never answered: the names below %s belong to the %s record in line %d",
+				at("records", cut, "name").shown(), z.Records[cut].Type, z.Records[cut].Line)
+		}
+		if len(r.Answers) > 0 {
+			d.warnPolicy(r, func(steps ...any) cursor { return at(append([]any{"records", i}, steps...)...) })
+		}
+	}
+}
+
+// above finds the delegation or DNAME that hides a record. Addresses below a delegation may be its glue (RFC 1034 §4.2.1).
+func above(z *Zone, cuts map[string]int, r *Record) (int, bool) {
+	if len(cuts) == 0 {
+		return 0, false
+	}
+	name := r.Name
+	for name != z.Name && name != "." {
+		next, end := dns.NextLabel(name, 0)
+		if end {
+			break
+		}
+		name = name[next:]
+		if cut, found := cuts[name]; found && !(z.Records[cut].Type == "NS" && (r.Type == "A" || r.Type == "AAAA")) {
+			return cut, true
+		}
+	}
+	return 0, false
+}
+
+func (d *document) warnPolicy(r *Record, at func(...any) cursor) {
+	has := func(f func(Answer) bool) bool { return slices.ContainsFunc(r.Answers, f) }
+	checked := has(func(a Answer) bool { return a.Check != "" })
+	if checked && r.TTL > freshTTL && !r.onlyAliases() {
+		at("ttl").warnf("answers follow health, but resolvers keep them for longer than %s", formatDuration(freshTTL)).
+			hint("set ttl: %s or less", formatDuration(freshTTL))
+	}
+	switch r.Policy {
+	case "geolocation", "cidr":
+		if !has(func(a Answer) bool { return a.Default }) {
+			at().warnf("no default: clients elsewhere get an empty answer, which a resolver may then give to all of its clients").
+				hint("add an answer with default: true")
+		}
+	case "weighted":
+		if !has(func(a Answer) bool { return a.Weight > 0 }) {
+			at().warnf("every weight is 0, so each answer gets an equal share")
+		}
+	case "failover":
+		for i, a := range r.Answers {
+			if a.Role == "primary" && a.Check == "" && a.Alias == nil {
+				at("answers", i).warnf("a primary without a check always counts as healthy, so the secondary is never used").
+					hint("add check: NAME")
+			}
+		}
+	}
+}
+
+func (d *document) warnAccelerator(a *Accelerator) {
+	endpoints := 0
+	for _, g := range a.Groups {
+		endpoints += len(g.Endpoints)
+	}
+	for i, g := range a.Groups {
+		if g.Check == "" && endpoints > 1 {
+			d.find("accelerators", a.Name, "groups", i).warnf("no check: failover is off, because its endpoints always count as healthy").
+				hint("add check: {type: tcp}")
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	defaultZoneTTL     = 300 * time.Second
+	defaultNegativeTTL = 60 * time.Second
+	maxTTL             = 24855 * day // the whole days in 2^31 seconds (RFC 2181 §8)
+	longestZone        = 255         // bytes of a name (RFC 1035 §2.3.4)
+)
+
+func (d *document) zones(top object) []Zone {
+	c, found := top.get("zones")
+	if !found {
+		return nil
+	}
+	entries, _ := c.entries()
+	list := make([]Zone, 0, len(entries))
+	lines := make(map[string]int)
+	for _, e := range entries {
+		name, ok := zoneName(e.key.Value)
+		switch {
+		case !ok:
+			e.errorAt(e.key, e.path, "is not the name of a zone").hint("write it as example.org")
+		case lines[name] > 0:
+			e.errorf("the zone %s is already in line %d", name, lines[name]).Width = 1
+		default:
+			lines[name] = e.key.Line
+			d.zoneKeys[name] = e.key.Value
+		}
+		list = append(list, d.zone(e, name))
+	}
+	return list
+}
+
+func zoneName(key string) (string, bool) {
+	_, ok := dns.IsDomainName(key)
+	if !ok || key == "" || strings.HasPrefix(key, "*") || !isZoneText(key) {
+		return "", false
+	}
+	return dns.CanonicalName(key), true
+}
+
+// isZoneText keeps white space and what ends a token of zone text out of names.
+func isZoneText(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"();$@`, r) })
+}
+
+// zone decodes one. name is empty when the key is not the name of a zone, which has been reported; names in the zone are then
+// checked as far as that goes.
+func (d *document) zone(c cursor, name string) Zone {
+	z := Zone{Name: name, TTL: defaultZoneTTL, NegativeTTL: defaultNegativeTTL, Line: c.key.Line}
+	if name == "" {
+		z.Name = "invalid."
+	}
+	z.Hostmaster = "hostmaster." + z.Name
+	if z.Name == "." {
+		z.Hostmaster = "hostmaster."
+	}
+	o := c.object("nameservers", "ttl", "negative_ttl", "hostmaster", "records")
+	if ns, found := o.need("nameservers"); found {
+		z.Nameservers = ns.nameservers(z.Name)
+	}
+	set(o, "ttl", &z.TTL, cursor.ttl)
+	set(o, "negative_ttl", &z.NegativeTTL, cursor.ttl)
+	set(o, "hostmaster", &z.Hostmaster, cursor.hostmaster)
+	if records, found := o.get("records"); found {
+		items, _ := records.items()
+		for _, item := range items {
+			z.Records = append(z.Records, d.record(item, &z))
+		}
+	}
+	d.checkRecords(c, &z)
+	return z
+}
+
+func (c cursor) nameservers(zone string) []string {
+	items, ok := c.items()
+	if ok && len(items) == 0 {
+		c.errorf("a zone needs at least one name server")
+	}
+	var list []string
+	for _, item := range items {
+		if name, ok := item.fullName(zone); ok {
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// fullName reads a host name that is absolute with or without its final dot. A single label can only be a mistake.
+func (c cursor) fullName(zone string) (string, bool) {
+	s, ok := c.text()
+	if !ok {
+		return "", false
+	}
+	if !isHostName(s) {
+		c.errorf("%s is not a host name", c.shown())
+		return "", false
+	}
+	if !strings.Contains(strings.TrimSuffix(s, "."), ".") {
+		m := c.errorf("%s is not a full name", c.shown())
+		if !c.secret() {
+			m.hint("did you mean %q?", strings.TrimSuffix(s, ".")+"."+strings.TrimSuffix(zone, "."))
+		}
+		return "", false
+	}
+	return dns.CanonicalName(s), true
+}
+
+func (c cursor) ttl() (time.Duration, bool) {
+	v, ok := c.duration(0, maxTTL)
+	if ok && v%time.Second != 0 {
+		c.errorf("%s is not a whole number of seconds", c.shown())
+		return 0, false
+	}
+	return v, ok
+}
+
+// hostmaster reads a mail address in either spelling: admin@example.org, or as SOA has it (RFC 1035 §3.3.13).
+func (c cursor) hostmaster() (string, bool) {
+	s, ok := c.text()
+	if !ok {
+		return "", false
+	}
+	if local, domain, isMail := strings.Cut(s, "@"); isMail {
+		s = strings.ReplaceAll(local, ".", `\.`) + "." + domain
+	}
+	if _, valid := dns.IsDomainName(s); !valid || !isZoneText(s) || !strings.Contains(strings.TrimSuffix(s, "."), ".") {
+		c.errorf("%s is not a mail address", c.shown()).hint("write it as hostmaster@example.org")
+		return "", false
+	}
+	return dns.CanonicalName(s), true
+}
+
+// ownerName reads the name of a record: "@", relative to the zone, or absolute with its final dot.
+func (c cursor) ownerName(zone string) (string, bool) {
+	s, ok := c.text()
+	if !ok {
+		return "", false
+	}
+	name := s
+	switch {
+	case s == "@":
+		return zone, true
+	case strings.HasSuffix(s, "."):
+	case zone == ".":
+		name += "."
+	default:
+		name += "." + zone
+	}
+	_, valid := dns.IsDomainName(name)
+	if !valid || !isZoneText(s) || len(name) > longestZone {
+		c.errorf("%s is not a domain name", c.shown()).hint(`write it relative to the zone, "@" for the zone itself`)
+		return "", false
+	}
+	name = dns.CanonicalName(name)
+	if !dns.IsSubDomain(zone, name) {
+		m := c.errorf("%s is not in this zone", c.shown())
+		if !c.secret() {
+			m.hint("a name that ends with a dot is absolute; this zone is %s", zone)
+		}
+		return "", false
+	}
+	if trimmed := strings.TrimSuffix(zone, "."); !c.secret() && trimmed != "" && !strings.HasSuffix(s, ".") &&
+		(strings.EqualFold(s, trimmed) || strings.HasSuffix(strings.ToLower(s), "."+trimmed)) {
+		c.warnf("%s is relative, so it becomes %s", c.shown(), name).
+			hint("leave the zone out, or end the name with a dot")
+	}
+	return name, true
+}
