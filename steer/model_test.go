@@ -1,0 +1,292 @@
+package steer_test
+
+import (
+	"maps"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/meridian-edge/meridian/steer"
+	"github.com/meridian-edge/meridian/steer/geo"
+)
+
+// board is a health board for tests: the slots listed are down.
+type board map[steer.Slot]bool
+
+func (b board) Up(s steer.Slot) bool { return !b[s] }
+
+// model is the slow, obvious reading of Route 53's rules: the probability of each leaf to be the first candidate.
+func model(g *steer.Group, c *steer.Client, b board) map[int]float64 {
+	var fit, up []*steer.Member
+	for i := range g.Members {
+		m := &g.Members[i]
+		if rank(g.Policy, m, c) == 0 {
+			continue
+		}
+		fit = append(fit, m)
+		if healthy(m, b) {
+			up = append(up, m)
+		}
+	}
+	if len(up) == 0 {
+		up = fit // the mode of last resort
+	}
+	out := map[int]float64{}
+	for m, p := range share(g.Policy, up, c) {
+		if m.Alias == nil {
+			out[m.Leaf] += p
+			continue
+		}
+		for leaf, q := range model(m.Alias, c, b) {
+			out[leaf] += p * q
+		}
+	}
+	return out
+}
+
+func healthy(m *steer.Member, b board) bool {
+	if m.Slot != steer.Always && b[m.Slot] {
+		return false
+	}
+	if m.Alias == nil || !m.EvaluateTargetHealth {
+		return true
+	}
+	return slices.ContainsFunc(m.Alias.Members, func(t steer.Member) bool { return healthy(&t, b) })
+}
+
+// rank is how well a member fits the client: 0 not at all.
+func rank(p steer.Policy, m *steer.Member, c *steer.Client) float64 {
+	switch p {
+	case steer.Geolocation:
+		switch {
+		case m.Default:
+			return 1
+		case m.Subdivision != "" && m.Country == c.Place.Country && m.Subdivision == c.Place.Subdivision:
+			return 4
+		case m.Subdivision == "" && m.Country != "" && m.Country == c.Place.Country:
+			return 3
+		case m.Country == "" && m.Continent != "" && m.Continent == c.Place.Continent:
+			return 2
+		}
+		return 0
+	case steer.CIDR:
+		best := 0.0
+		if m.Default {
+			best = 1
+		}
+		for _, block := range m.CIDRs {
+			known := c.Bits
+			if known == 0 {
+				known = c.Addr.BitLen()
+			}
+			if block.Contains(c.Addr) && block.Bits() <= known {
+				best = max(best, float64(1+block.Bits()))
+			}
+		}
+		return best
+	case steer.Latency, steer.Geoproximity:
+		km := 1e6
+		if c.From.Known() && m.Point.Known() {
+			km = c.From.Kilometres(m.Point)
+		}
+		if p == steer.Geoproximity {
+			km *= 1 - float64(m.Bias)/100
+		}
+		return 1e9 - km
+	}
+	return 1
+}
+
+// share divides probability 1 among members by policy.
+func share(p steer.Policy, members []*steer.Member, c *steer.Client) map[*steer.Member]float64 {
+	out := map[*steer.Member]float64{}
+	if len(members) == 0 {
+		return out
+	}
+	switch p {
+	case steer.Simple, steer.Multivalue, steer.Weighted:
+		sum := 0.0
+		for _, m := range members {
+			if p == steer.Weighted {
+				sum += float64(m.Weight)
+			}
+		}
+		for _, m := range members {
+			if sum == 0 {
+				out[m] = 1 / float64(len(members))
+			} else if m.Weight > 0 {
+				out[m] = float64(m.Weight) / sum
+			}
+		}
+	default:
+		best := members[0]
+		for _, m := range members {
+			if rank(p, m, c) > rank(p, best, c) {
+				best = m
+			}
+		}
+		out[best] = 1
+	}
+	return out
+}
+
+// reachable counts the leaves that apply to the client.
+func reachable(g *steer.Group, c *steer.Client) int {
+	n := 0
+	for i := range g.Members {
+		m := &g.Members[i]
+		switch {
+		case rank(g.Policy, m, c) == 0:
+		case m.Alias != nil:
+			n += reachable(m.Alias, c)
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+func sum(shares map[int]float64) float64 {
+	total := 0.0
+	for _, p := range shares {
+		total += p
+	}
+	return total
+}
+
+var (
+	places = []geo.Place{
+		{Country: "GB", Continent: "EU", Point: geo.At(54, -2), Bits: 20},
+		{Country: "US", Continent: "NA", Subdivision: "CA", Point: geo.At(37, -120), Bits: 16},
+		{Country: "US", Continent: "NA", Subdivision: "NY", Point: geo.At(43, -75), Bits: 16},
+		{Country: "JP", Continent: "AS", Point: geo.At(36, 138), Bits: 12},
+		{Bits: 8},
+	}
+	points = []geo.Point{geo.At(50.11, 8.68), geo.At(39.04, -77.49), geo.At(35.68, 139.69), {}}
+	blocks = []netip.Prefix{
+		netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("198.51.0.0/16"),
+		netip.MustParsePrefix("198.51.100.0/22"), netip.MustParsePrefix("192.0.2.0/24"),
+	}
+)
+
+// trees draws random groups: every policy, aliases with and without target health, shared slots.
+type trees struct{ leaf, slot int }
+
+func (g *trees) draw(t *rapid.T, depth int) *steer.Group {
+	group := &steer.Group{Name: "g", Policy: steer.Policy(rapid.IntRange(0, 7).Draw(t, "policy"))}
+	for range rapid.IntRange(1, 5).Draw(t, "members") {
+		m := steer.Member{
+			Slot: steer.Always, Weight: uint8(rapid.SampledFrom([]int{0, 1, 3, 255}).Draw(t, "weight")),
+			Point: rapid.SampledFrom(points).Draw(t, "point"), Bias: rapid.IntRange(-99, 99).Draw(t, "bias"),
+		}
+		if rapid.Bool().Draw(t, "checked") {
+			m.Slot = steer.Slot(g.slot)
+			g.slot++
+		}
+		switch rapid.IntRange(0, 3).Draw(t, "where") {
+		case 0:
+			m.Default = true
+		case 1:
+			m.Continent = rapid.SampledFrom([]string{"EU", "NA", "AS"}).Draw(t, "continent")
+		case 2:
+			m.Country = rapid.SampledFrom([]string{"GB", "US", "JP"}).Draw(t, "country")
+			m.CIDRs = blocks[rapid.IntRange(0, 3).Draw(t, "block"):][:1]
+		case 3:
+			m.Country, m.Subdivision = "US", rapid.SampledFrom([]string{"CA", "NY"}).Draw(t, "state")
+			m.CIDRs = blocks[:2]
+		}
+		if depth < 3 && rapid.IntRange(0, 3).Draw(t, "alias") == 0 {
+			m.Alias = g.draw(t, depth+1)
+			m.EvaluateTargetHealth = rapid.Bool().Draw(t, "eth")
+		} else {
+			m.Leaf = g.leaf
+			g.leaf++
+		}
+		group.Members = append(group.Members, m)
+	}
+	return group
+}
+
+func drawClient(t *rapid.T) steer.Client {
+	place := rapid.SampledFrom(places).Draw(t, "place")
+	return steer.Client{
+		Addr: netip.AddrFrom4([4]byte{198, 51, byte(rapid.IntRange(96, 104).Draw(t, "third")), 7}),
+		Bits: rapid.SampledFrom([]int{0, 16, 24}).Draw(t, "bits"), Place: place, From: place.Point,
+		Random: rapid.Uint64().Draw(t, "random"),
+	}
+}
+
+// Candidates agrees with the model on the first pick, yields every leaf at most once, and healthy ones before last resorts.
+func TestCandidatesAgreeWithModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var g trees
+		group := g.draw(t, 1)
+		down := board{}
+		for s := range g.slot {
+			if rapid.Bool().Draw(t, "down") {
+				down[steer.Slot(s)] = true
+			}
+		}
+		tree, err := steer.Compile(group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := drawClient(t)
+		want := model(group, &client, down)
+
+		seen := map[int]bool{}
+		first := true
+		for pick := range tree.Candidates(&client, down) {
+			if first && sum(want) > 0.999 && want[pick.Leaf] == 0 {
+				t.Fatalf("first pick is leaf %d, the model allows %v", pick.Leaf, want)
+			}
+			if seen[pick.Leaf] {
+				t.Fatalf("leaf %d twice", pick.Leaf)
+			}
+			seen[pick.Leaf], first = true, false
+		}
+		if all := reachable(group, &client); len(seen) != all {
+			t.Fatalf("%d candidates, want all %d that apply", len(seen), all)
+		}
+		picks, trace := tree.Explain(&client, down)
+		pick, ok := tree.Pick(&client, down)
+		if ok && (len(picks) == 0 || picks[0] != pick) {
+			t.Fatalf("Explain says %v, Pick says %v\n%v", picks, pick, trace)
+		}
+	})
+}
+
+// Weights come out as they are given: each leaf's share is within five standard deviations of its probability.
+func TestSharesAreBinomial(t *testing.T) {
+	const draws = 20_000
+	rapid.Check(t, func(t *rapid.T) {
+		var g trees
+		group := g.draw(t, 2)
+		tree, err := steer.Compile(group)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := drawClient(t)
+		draw := rand.New(rand.NewPCG(client.Random, 0))
+		want := model(group, &client, board{})
+		if sum(want) < 0.999 {
+			t.Skip("a branch in which nothing applies is passed over: the model has no share for that")
+		}
+		got := map[int]float64{}
+		for range draws {
+			client.Random = draw.Uint64()
+			if pick, ok := tree.Pick(&client, board{}); ok {
+				got[pick.Leaf]++
+			}
+		}
+		for leaf := range maps.Keys(want) {
+			p := want[leaf]
+			if diff := got[leaf]/draws - p; diff*diff > 25*p*(1-p)/draws+1e-9 {
+				t.Fatalf("leaf %d has %.4f of the draws, want %.4f", leaf, got[leaf]/draws, p)
+			}
+		}
+	})
+}

@@ -1,0 +1,195 @@
+package steer
+
+import (
+	"iter"
+	"math/bits"
+)
+
+// set is a set of member indices of one group.
+type set [MaxMembers / 64]uint64
+
+func (s *set) add(i int)    { s[i>>6] |= 1 << (i & 63) }
+func (s *set) remove(i int) { s[i>>6] &^= 1 << (i & 63) }
+func (s *set) empty() bool  { return *s == set{} }
+
+// size is the number of members.
+func (s *set) size() int {
+	n := 0
+	for _, word := range s {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
+
+// next returns the first member not below i, or -1.
+func (s *set) next(i int) int {
+	for w := i >> 6; w < len(s); w++ {
+		word := s[w]
+		if w == i>>6 {
+			word &= ^uint64(0) << (i & 63)
+		}
+		if word != 0 {
+			return w<<6 + bits.TrailingZeros64(word)
+		}
+	}
+	return -1
+}
+
+// walker is one question to a tree. What it finds goes to yield or, without one, into picks: escape analysis does not tell
+// the fields of a struct apart, so a closure in here would cost every caller an allocation.
+type walker struct {
+	client *Client
+	health Health
+	random uint64
+	yield  func(Pick) bool
+	picks  []Pick // without yield: what was found
+	limit  int    // without yield: how many are wanted; 0: the first, in first
+	first  Pick
+	found  bool
+	last   bool   // what is found now is a last resort
+	trace  *Trace // nil unless Explain asks
+	depth  int    // of the trace
+}
+
+// emit hands out one candidate. It returns false when no more are wanted.
+func (w *walker) emit(p Pick) bool {
+	switch {
+	case w.yield != nil:
+		return w.yield(p)
+	case w.limit == 0:
+		w.first, w.found = p, true
+		return false
+	}
+	w.picks = append(w.picks, p)
+	return len(w.picks) < w.limit
+}
+
+// Candidates yields every leaf that applies to the client, best first: healthy ones in the order of the policies, then, as
+// last resorts, the others. A branch in which no member applies is passed over, so nothing is yielded only when no member of
+// the whole tree applies (geolocation or CIDR groups without a default). The sequence is lazy, may be ranged over once, and
+// must not outlive client.
+func (t *Tree) Candidates(client *Client, health Health) iter.Seq[Pick] {
+	return func(yield func(Pick) bool) {
+		w := walker{client: client, health: health, random: client.Random, yield: yield}
+		w.run(t.root)
+	}
+}
+
+// Pick returns the first candidate, or false when no member applies to the client. It does not allocate.
+func (t *Tree) Pick(client *Client, health Health) (Pick, bool) {
+	w := walker{client: client, health: health, random: client.Random}
+	w.run(t.root)
+	return w.first, w.found
+}
+
+// Append appends the first candidates, at most limit of them, to dst. It allocates only when dst has to grow.
+func (t *Tree) Append(dst []Pick, limit int, client *Client, health Health) []Pick {
+	if limit <= 0 {
+		return dst
+	}
+	w := walker{client: client, health: health, random: client.Random, picks: dst, limit: len(dst) + limit}
+	w.run(t.root)
+	return w.picks
+}
+
+// Healthy reports whether anything in the tree is healthy: what an alias that evaluates its target's health asks.
+func (t *Tree) Healthy(health Health) bool { return anyUp(t.root, health) }
+
+// phase says what a visit is after.
+type phase uint8
+
+const (
+	best phase = iota // what Route 53 would choose: at each group its healthy members or, when none is, all of them
+	rest              // everything best leaves out, so that what is down anywhere comes after what is up anywhere
+)
+
+func (w *walker) run(root *node) {
+	_ = w.group(root, best) && w.group(root, rest)
+}
+
+// group visits one group in one phase. It returns false when the consumer wants no more.
+func (w *walker) group(n *node, p phase) bool {
+	up, down := w.survey(n)
+	if p == best {
+		w.skipped(n)
+	}
+	outer := w.last
+	more := true
+	switch {
+	case p == best && !up.empty():
+		more = w.visit(n, up, best)
+	case p == best && !down.empty():
+		w.last = true
+		w.note(n, "fail open: nothing here is healthy, so everything is treated as healthy")
+		more = w.visit(n, down, best)
+	case p == best:
+		w.note(n, "no member applies to this client")
+	case up.empty():
+		w.last = true
+		more = w.visit(n, down, rest)
+	default:
+		w.last = true
+		more = w.visit(n, up, rest) && w.visit(n, down, best) && w.visit(n, down, rest)
+	}
+	w.last = outer
+	return more
+}
+
+// visit goes through the members of s in the order of the policy. Leaves are yielded in the best phase only: in the rest
+// phase s has been through it, and only groups below have something left.
+func (w *walker) visit(n *node, s set, p phase) bool {
+	for i := w.next(n, &s); i >= 0; i = w.next(n, &s) {
+		s.remove(i)
+		m := &n.members[i]
+		if m.target != nil {
+			w.enter(n, m, p)
+			if !w.group(m.target, p) {
+				return false
+			}
+			w.leave()
+			continue
+		}
+		if p == rest {
+			continue
+		}
+		w.candidate(n, m)
+		if !w.emit(Pick{Leaf: m.Leaf, Group: n.group, ID: m.ID, LastResort: w.last}) {
+			return false
+		}
+	}
+	return true
+}
+
+// survey splits the members that apply to the client by health.
+func (w *walker) survey(n *node) (up, down set) {
+	for i := range n.members {
+		m := &n.members[i]
+		if !w.applies(n.group.Policy, m.Member) {
+			continue
+		}
+		if memberUp(m, w.health) {
+			up.add(i)
+		} else {
+			down.add(i)
+		}
+	}
+	return up, down
+}
+
+// memberUp is Route 53's rule: the member's own check and, for an alias that evaluates its target, anything below it.
+func memberUp(m *member, h Health) bool {
+	if m.Slot != Always && !h.Up(m.Slot) {
+		return false
+	}
+	return m.target == nil || !m.EvaluateTargetHealth || anyUp(m.target, h)
+}
+
+// anyUp reports whether any member of a group is healthy.
+func anyUp(n *node, h Health) bool {
+	for i := range n.members {
+		if memberUp(&n.members[i], h) {
+			return true
+		}
+	}
+	return false
+}
