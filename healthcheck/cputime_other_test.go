@@ -1,0 +1,8 @@
+//go:build !unix
+
+package healthcheck_test
+
+import "time"
+
+// processTime is not measured here.
+func processTime() time.Duration { return 0 }

@@ -1,0 +1,38 @@
+package healthcheck
+
+import "time"
+
+// Limits of probes and of the schedule.
+const (
+	// maxProbes is how many probes are under way at once. 10,000 endpoints at an interval of 10 s that all run into a
+	// timeout of 2 s need 2,000; above the limit probes start late, none is left out.
+	maxProbes = 2048
+
+	maxHeadBytes = 16 << 10    // heads of one response, informational ones included (as Route 53)
+	maxBodyBytes = 64 << 10    // read of a body before the connection is closed; longer is no failure
+	maxBodyTime  = time.Second // spent on reading the body, within the timeout; longer is no failure
+	maxReason    = 160         // bytes of a reason, which may quote what the endpoint sent
+	maxCheckText = 64          // bytes of a fingerprint before its tail becomes a hash
+
+	// keepVerdict is how long a verdict that no configuration uses any more is still believed when its key comes back.
+	keepVerdict = 5 * time.Minute
+
+	// firstAtOnce is how many new targets are probed in the same instant; more are spread evenly over firstWindow, or over
+	// the interval when that is shorter.
+	firstAtOnce = 32
+	firstWindow = time.Second
+
+	// maxTick is the grid of due times: probes that are due in the same tick share one wake-up of the schedule, which at
+	// 1,000 probes a second costs more than the probes. The tick of a target is never more than 1 % of its interval.
+	maxTick = 10 * time.Millisecond
+
+	minFastGap = 100 * time.Millisecond // between probes of an endpoint that has not answered yet
+)
+
+// Defaults for settings a hand-made configuration leaves at zero; config.Load fills them in.
+const (
+	defaultInterval = 10 * time.Second
+	defaultTimeout  = 2 * time.Second
+	defaultRise     = 2
+	defaultFall     = 3
+)

@@ -1,0 +1,45 @@
+package healthcheck
+
+import "github.com/meridian-edge/meridian/steer"
+
+// A word is what a reader sees of one slot, in one atomic load: the state in the low bits, and for each of the two opinions
+// whether the slot counts as down in it.
+type word = uint32
+
+const (
+	stateBits word = 0b11
+	reachDown word = 1 << 2
+	aliveDown word = 1 << 3
+)
+
+// pack makes a word of a state this node found out itself. Until other nodes vote, the fleet believes what this node sees.
+func pack(s State) word {
+	if s == Down {
+		return word(s) | reachDown | aliveDown
+	}
+	return word(s)
+}
+
+// invert makes the word of an inverted check. An inverted check is down until there is data (Route 53,
+// HealthCheckConfig.Inverted), which is the same rule turned round: unknown counts as up, and inverted as down.
+func invert(w word) word {
+	return word(State(w&stateBits).opposite()) | (w^reachDown^aliveDown)&(reachDown|aliveDown)
+}
+
+// reach is a Board seen as what this edge itself can use.
+type reach Board
+
+// Up implements steer.Health with two atomic loads.
+func (r *reach) Up(s steer.Slot) bool { return (*Board)(r).load(s)&reachDown == 0 }
+
+// Reason implements steer.Reasoner.
+func (r *reach) Reason(s steer.Slot) string { return (*Board)(r).reason(s) }
+
+// alive is a Board seen as what the fleet believes.
+type alive Board
+
+// Up implements steer.Health with two atomic loads.
+func (a *alive) Up(s steer.Slot) bool { return (*Board)(a).load(s)&aliveDown == 0 }
+
+// Reason implements steer.Reasoner.
+func (a *alive) Reason(s steer.Slot) string { return (*Board)(a).reason(s) }

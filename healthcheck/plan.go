@@ -1,0 +1,253 @@
+package healthcheck
+
+import (
+	"cmp"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/steer"
+)
+
+// Plan is the checks of one configuration, resolved to slots. It is immutable and part of a snapshot.
+type Plan struct {
+	pools  map[string][]steer.Slot
+	checks map[string]steer.Slot
+	groups map[string][][]steer.Slot
+
+	names   map[steer.Slot][]string // sorted names of the checks that use a slot
+	targets map[steer.Slot]*planned // what is to be probed
+}
+
+// planned is one probe and how often it is made.
+type planned struct {
+	slot     steer.Slot // never an inverted one
+	hash     uint64     // of the key: its phase
+	ask      ask
+	settings settings
+	names    []string // of the checks that use the result, inverted ones included; sorted
+}
+
+// settings is what may change without changing the verdict.
+type settings struct {
+	interval, timeout time.Duration
+	rise, fall        int
+}
+
+// NewPlan resolves every check of a configuration: at each endpoint of the pools and accelerator groups that use it, and at
+// its own target when it has one, even if nothing uses it. It allocates slots on the board and does nothing else.
+//
+// Checks that ask the same of the same endpoint share one probe; the one with the shortest interval decides interval,
+// timeout, rise and fall for all of them. An accelerator's endpoint is probed at the port its first TCP listener leads to.
+func NewPlan(cfg *config.Config, board *Board) *Plan {
+	b := planner{
+		board:  board,
+		byName: map[string]*config.Check{},
+		plan: &Plan{
+			pools: map[string][]steer.Slot{}, checks: map[string]steer.Slot{}, groups: map[string][][]steer.Slot{},
+			names: map[steer.Slot][]string{}, targets: map[steer.Slot]*planned{},
+		},
+	}
+	for i := range cfg.Checks {
+		b.byName[cfg.Checks[i].Name] = &cfg.Checks[i]
+	}
+	b.named(cfg.Checks)
+	for _, p := range cfg.Pools {
+		slots := make([]steer.Slot, len(p.Endpoints))
+		for i := range p.Endpoints {
+			slots[i] = b.slot(p.Check, endpointText(&p.Endpoints[i]))
+		}
+		b.plan.pools[p.Name] = slots
+	}
+	for i := range cfg.Accelerators {
+		b.accelerator(&cfg.Accelerators[i])
+	}
+	for slot, names := range b.plan.names {
+		slices.Sort(names)
+		b.plan.names[slot] = slices.Compact(names)
+	}
+	for _, t := range b.plan.targets {
+		slices.Sort(t.names)
+		t.names = slices.Compact(t.names)
+	}
+	return b.plan
+}
+
+// Endpoint returns the slot of the i-th endpoint of a pool, steer.Always when the pool has no check or is not known.
+func (p *Plan) Endpoint(pool string, i int) steer.Slot { return at(p.pools[pool], i) }
+
+// Check returns the slot of a check with a target of its own or of a calculated one, for DNS answers. It is steer.Always for
+// "", for a name that is not known, and for a check that is probed only at the endpoints of pools.
+func (p *Plan) Check(name string) steer.Slot {
+	if slot, found := p.checks[name]; found {
+		return slot
+	}
+	return steer.Always
+}
+
+// Group returns the slot of an endpoint of an accelerator's group, steer.Always when the group has no check or is not known.
+func (p *Plan) Group(accelerator string, group, endpoint int) steer.Slot {
+	groups := p.groups[accelerator]
+	if group < 0 || group >= len(groups) {
+		return steer.Always
+	}
+	return at(groups[group], endpoint)
+}
+
+func at(slots []steer.Slot, i int) steer.Slot {
+	if i < 0 || i >= len(slots) {
+		return steer.Always
+	}
+	return slots[i]
+}
+
+// planner fills a Plan.
+type planner struct {
+	board  *Board
+	byName map[string]*config.Check
+	plan   *Plan
+}
+
+// named resolves the checks that stand for themselves, the calculated ones last because they count the others.
+func (b *planner) named(checks []config.Check) {
+	for i := range checks {
+		if c := &checks[i]; c.Type != "calculated" && (c.Target.IsValid() || c.Disabled) {
+			b.plan.checks[c.Name] = b.probed(c, "")
+		}
+	}
+	calculated := map[string]steer.Slot{}
+	for i := range checks {
+		if c := &checks[i]; c.Type == "calculated" {
+			calculated[c.Name] = b.calculated(c)
+		}
+	}
+	for name, slot := range calculated { // only now: a calculated check cannot count another, which config refuses anyway
+		b.plan.checks[name] = slot
+	}
+}
+
+func (b *planner) calculated(c *config.Check) steer.Slot {
+	if c.Disabled {
+		return b.disabled(c, "")
+	}
+	children := make([]steer.Slot, len(c.Of))
+	for i, name := range c.Of {
+		children[i] = b.plan.Check(name)
+	}
+	slot := b.board.calculatedSlot(c.AtLeast, children, c.Inverted)
+	b.plan.names[slot] = append(b.plan.names[slot], c.Name)
+	return slot
+}
+
+func (b *planner) accelerator(a *config.Accelerator) {
+	port := probePort(a.Listeners)
+	groups := make([][]steer.Slot, len(a.Groups))
+	for i, g := range a.Groups {
+		groups[i] = make([]steer.Slot, len(g.Endpoints))
+		for j, e := range g.Endpoints {
+			own := port
+			if to, mapped := e.Ports[port]; mapped {
+				own = to
+			}
+			groups[i][j] = b.slot(g.Check, addrText(netip.AddrPortFrom(e.Address, own)))
+		}
+	}
+	b.plan.groups[a.Name] = groups
+}
+
+// probePort is the listener port whose way to an endpoint a probe takes: the first of TCP, because there is no UDP probe.
+func probePort(listeners []config.AcceleratorListener) uint16 {
+	for _, protocol := range []string{"tcp", "udp"} {
+		for _, l := range listeners {
+			if l.Protocol == protocol && len(l.Ports) > 0 {
+				return l.Ports[0].From
+			}
+		}
+	}
+	return 0
+}
+
+// slot resolves a check by name at an endpoint.
+func (b *planner) slot(check, endpoint string) steer.Slot {
+	c := b.byName[check]
+	switch {
+	case c == nil:
+		return steer.Always
+	case c.Type == "calculated":
+		return b.plan.Check(check)
+	}
+	return b.probed(c, endpoint)
+}
+
+// probed resolves a check that is not calculated; its own target goes before the endpoint.
+func (b *planner) probed(c *config.Check, endpoint string) steer.Slot {
+	if c.Target.IsValid() {
+		endpoint = addrText(c.Target)
+	}
+	if c.Disabled {
+		return b.disabled(c, endpoint)
+	}
+	a := newAsk(c, endpoint)
+	k := Key{Endpoint: endpoint, Check: a.fingerprint()}
+	slot := b.board.Slot(k)
+	s := newSettings(c)
+	t := b.plan.targets[slot]
+	if t == nil {
+		t = &planned{slot: slot, hash: k.hash(), ask: a, settings: s}
+		b.plan.targets[slot] = t
+	}
+	if s.interval < t.settings.interval {
+		t.settings = s
+	}
+	t.names = append(t.names, c.Name)
+	if c.Inverted {
+		slot = b.board.Slot(Key{Endpoint: endpoint, Check: invertedPrefix + k.Check})
+	}
+	b.plan.names[slot] = append(b.plan.names[slot], c.Name)
+	return slot
+}
+
+// disabled is the constant slot of a check that is never probed: up, or down when inverted.
+func (b *planner) disabled(c *config.Check, endpoint string) steer.Slot {
+	k := Key{Endpoint: endpoint, Check: disabledCheck}
+	if c.Inverted {
+		k.Check = invertedPrefix + disabledCheck
+	}
+	slot := b.board.Slot(k)
+	b.plan.names[slot] = append(b.plan.names[slot], c.Name)
+	return slot
+}
+
+// newSettings reads the settings of a check. Zeroes become the defaults, and a timeout that does not fit into the interval is
+// halved to fit, so that probes of one endpoint never overlap.
+func newSettings(c *config.Check) settings {
+	s := settings{
+		interval: c.Interval, timeout: c.Timeout,
+		rise: cmp.Or(max(c.Rise, 0), defaultRise), fall: cmp.Or(max(c.Fall, 0), defaultFall),
+	}
+	if s.interval <= 0 {
+		s.interval = defaultInterval
+	}
+	if s.timeout <= 0 {
+		s.timeout = defaultTimeout
+	}
+	if s.timeout >= s.interval {
+		s.timeout = s.interval / 2
+	}
+	return s
+}
+
+func endpointText(e *config.Endpoint) string {
+	if e.Host != "" {
+		return net.JoinHostPort(strings.ToLower(e.Host), strconv.Itoa(int(e.Port)))
+	}
+	return addrText(e.Address)
+}
+
+func addrText(a netip.AddrPort) string {
+	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()).String()
+}

@@ -1,0 +1,134 @@
+package healthcheck_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/healthcheck"
+	"github.com/meridian-edge/meridian/steer"
+)
+
+func TestPlanResolvesPools(t *testing.T) {
+	web := config.Check{Name: "web", Type: "http", Path: "/healthz"}
+	cfg := checks(web, tcp("fixed", "192.0.2.9:9"), config.Check{Name: "any", Type: "calculated", Of: []string{"fixed"}, AtLeast: 1})
+	ends := []config.Endpoint{
+		{Address: netip.MustParseAddrPort(one)},
+		{Host: "Origin.example.org", Port: 8080},
+		{Address: netip.MustParseAddrPort("[::ffff:192.0.2.1]:80")}, // the first again
+	}
+	cfg.Pools = []config.Pool{
+		{Name: "own", Check: "web", Endpoints: ends},
+		{Name: "target", Check: "fixed", Endpoints: ends},
+		{Name: "calculated", Check: "any", Endpoints: ends},
+		{Name: "none", Endpoints: ends},
+	}
+	board := healthcheck.NewBoard()
+	p := healthcheck.NewPlan(cfg, board)
+	slot := func(endpoint, check string) steer.Slot {
+		return board.Slot(healthcheck.Key{Endpoint: endpoint, Check: check})
+	}
+	f := func(pool string, want ...steer.Slot) {
+		t.Helper()
+		for i, w := range want {
+			if got := p.Endpoint(pool, i); got != w {
+				t.Errorf("%s[%d] has slot %d, want %d", pool, i, got, w)
+			}
+		}
+	}
+	first, named := slot(one, "http /healthz"), slot("origin.example.org:8080", "http /healthz")
+	fixed := slot("192.0.2.9:9", "tcp")
+	f("own", first, named, first, steer.Always)
+	f("target", fixed, fixed, fixed)
+	f("calculated", p.Check("any"), p.Check("any"), p.Check("any"))
+	f("none", steer.Always, steer.Always)
+	f("no such pool", steer.Always)
+	if p.Endpoint("own", -1) != steer.Always {
+		t.Error("a negative index has a slot")
+	}
+	if p.Check("fixed") != fixed || p.Check("any") < 0 {
+		t.Error("a check with a target has no slot of its own")
+	}
+	for _, name := range []string{"", "no such check", "web"} {
+		if got := p.Check(name); got != steer.Always {
+			t.Errorf("check %q has slot %d, want steer.Always", name, got)
+		}
+	}
+}
+
+func TestPlanResolvesAcceleratorGroups(t *testing.T) {
+	cfg := checks(tcp("inline", one))
+	cfg.Checks[0].Target = netip.AddrPort{}
+	cfg.Accelerators = []config.Accelerator{{
+		Name: "a",
+		Listeners: []config.AcceleratorListener{
+			{Protocol: "udp", Ports: []config.PortRange{{From: 53, To: 53}}},
+			{Protocol: "tcp", Ports: []config.PortRange{{From: 7000, To: 7001}}},
+		},
+		Groups: []config.Group{{Check: "inline", Endpoints: []config.GroupEndpoint{
+			{Address: netip.MustParseAddr("192.0.2.1"), Ports: map[uint16]uint16{7000: 9001}},
+			{Address: netip.MustParseAddr("192.0.2.2")},
+		}}, {Endpoints: []config.GroupEndpoint{{Address: netip.MustParseAddr("192.0.2.3")}}}},
+	}}
+	board := healthcheck.NewBoard()
+	p := healthcheck.NewPlan(cfg, board)
+	f := func(name string, group, endpoint int, want steer.Slot) {
+		t.Helper()
+		if got := p.Group(name, group, endpoint); got != want {
+			t.Errorf("%s group %d endpoint %d: slot %d, want %d", name, group, endpoint, got, want)
+		}
+	}
+	f("a", 0, 0, board.Slot(healthcheck.Key{Endpoint: "192.0.2.1:9001", Check: "tcp"})) // where its flows go
+	f("a", 0, 1, board.Slot(healthcheck.Key{Endpoint: "192.0.2.2:7000", Check: "tcp"}))
+	f("a", 1, 0, steer.Always)
+	f("a", 0, 2, steer.Always)
+	f("a", 2, 0, steer.Always)
+	f("b", 0, 0, steer.Always)
+}
+
+func TestFingerprintIsWhatIsAsked(t *testing.T) {
+	f := func(c config.Check, want string) {
+		t.Helper()
+		c.Name, c.Target = "c", netip.MustParseAddrPort(one)
+		board := healthcheck.NewBoard()
+		p := healthcheck.NewPlan(checks(c), board)
+		if got := board.Slot(healthcheck.Key{Endpoint: one, Check: want}); got != p.Check("c") {
+			t.Errorf("%+v has no fingerprint %q", c, want)
+		}
+	}
+	f(config.Check{Type: "tcp", Interval: 5, Timeout: 1, Rise: 7, Fall: 9}, "tcp")
+	f(config.Check{Type: "http"}, "http /")
+	f(config.Check{Type: "http", Path: "a b", Host: "x.example.org"}, "http /a%20b host=x.example.org")
+	f(config.Check{Type: "http", Expect: []config.StatusRange{{From: 200, To: 399}}}, "http /")
+	f(config.Check{Type: "https", Verify: true, Expect: []config.StatusRange{{From: 200, To: 204}, {From: 304, To: 304}}},
+		"https / expect=200-204,304 verify")
+	f(config.Check{Type: "tcp", Inverted: true}, "!tcp")
+	f(config.Check{Type: "http", Disabled: true}, "disabled")
+	f(config.Check{Type: "http", Disabled: true, Inverted: true}, "!disabled")
+}
+
+func TestLongFingerprintsStayDifferent(t *testing.T) {
+	long := strings.Repeat("/x", 100)
+	a := config.Check{Name: "a", Type: "http", Path: long + "a", Target: netip.MustParseAddrPort(one)}
+	b := a
+	b.Name, b.Path = "b", long+"b"
+	p := healthcheck.NewPlan(checks(a, b), healthcheck.NewBoard())
+	if p.Check("a") == p.Check("b") {
+		t.Error("different questions share a slot")
+	}
+}
+
+func TestKindsOfLaterVersionsAreUnknownAndNotProbed(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.apply(checks(with(tcp("a", one), func(c *config.Check) { c.Type = "grpc" })))
+		r.wantState("a", healthcheck.Unknown)
+		r.wantUp("a", true)
+		if r.farm.count() != 0 {
+			t.Error("it was probed")
+		}
+		if err := r.checker.Settled(r.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
