@@ -21,10 +21,9 @@ type country struct {
 // Cyprus, Russia and Turkey in Europe; the US outlying islands in Oceania. Route 53
 // has no location for BV, CX, EH and HM; they have the continent they lie on.
 //
-// A position is the middle of the country's land, except where nearly everybody
-// lives far from it (Algeria, Argentina, Australia, Brazil, Canada, Chile, China, Egypt,
-// Finland, Greenland, Libya, Norway, Russia, Sweden): there it is the middle of the
-// population, because it stands for clients, not for land.
+// A position is the middle of the country's land or, where most of its people live
+// far from there, as in Australia, Canada and Russia, the middle of its people: it
+// stands for clients, not for land.
 var countries = [...]country{
 	{"AD", "EU", 42.55, 1.58},
 	{"AE", "AS", 24.40, 54.40},

@@ -62,21 +62,21 @@ func (p Point) LatLon() (lat, lon float64) {
 // Place is nowhere.
 type Place struct {
 	// Country is the ISO 3166-1 alpha-2 code, "" when unknown.
-	Country string
+	Country string `json:"country,omitempty"`
 	// Continent is one of AF AN AS EU NA OC SA, "" when unknown.
-	Continent string
+	Continent string `json:"continent,omitempty"`
 	// Subdivision is the second part of the ISO 3166-2 code, such as "CA" of US-CA;
 	// "" when unknown. The flat file layout gives it for the United States only.
-	Subdivision string
+	Subdivision string `json:"subdivision,omitempty"`
 	// City is the English name, "" when unknown.
-	City string
+	City string `json:"city,omitempty"`
 	// Point is the city's when the database knows it, else the country's centroid;
 	// the zero Point when neither is known.
-	Point Point
+	Point Point `json:"point,omitzero"`
 	// Bits is how many leading bits of the address were looked at to find the rest,
 	// in the family of the address asked (0..32 or 0..128): every address that shares
 	// them is in the same Place, so it is the scope of an EDNS Client Subnet answer
 	// (RFC 7871 section 7.2.1). An address that the database does not know has it too:
 	// the length of the empty network around it.
-	Bits int
+	Bits int `json:"bits"`
 }

@@ -1,0 +1,110 @@
+package dns
+
+import (
+	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// rcodeSlots are the response codes that can be sent, and a slot for one nobody thought of.
+const rcodeSlots = rcodeBadVers + 1
+
+// metrics are the room's series. Labels come from the configuration and from small enums only.
+type metrics struct {
+	queries     *prometheus.CounterVec // zone, proto, rcode
+	dropped     [reasons]prometheus.Counter
+	truncated   [transports]prometheus.Counter
+	panics      prometheus.Counter
+	connections prometheus.Gauge
+	closed      [closeReasons]prometheus.Counter
+
+	// tallies hold the counters of one generation's zones by number, so that a packet costs no label lookup.
+	tallies atomic.Pointer[tallies]
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		queries: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_dns_queries_total", Help: "Queries answered, by zone (\"-\": none of ours), transport and response code.",
+		}, []string{"zone", "proto", "rcode"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "meridian_dns_panics_total", Help: "Answers that failed on a bug and became SERVFAIL.",
+		}),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "meridian_dns_tcp_connections", Help: "TCP connections open now.",
+		}),
+	}
+	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "meridian_dns_dropped_total", Help: "Packets that got no reply, by reason.",
+	}, []string{"reason"})
+	truncated := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "meridian_dns_truncated_total", Help: "Replies sent with TC because the answer did not fit, by transport.",
+	}, []string{"proto"})
+	closed := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "meridian_dns_tcp_closed_total", Help: "TCP connections closed, by reason.",
+	}, []string{"reason"})
+	for r := Malformed; r < reasons; r++ {
+		m.dropped[r] = dropped.WithLabelValues(r.String())
+	}
+	for t := range Transport(transports) {
+		m.truncated[t] = truncated.WithLabelValues(t.String())
+	}
+	for r := range closeReason(closeReasons) {
+		m.closed[r] = closed.WithLabelValues(r.String())
+	}
+	if reg != nil {
+		reg.MustRegister(m.queries, m.panics, m.connections, dropped, truncated, closed)
+	}
+	m.tallies.Store(newTallies(nil))
+	return m
+}
+
+// tallies are the query counters of one generation, resolved when they are first needed.
+type tallies struct {
+	zones *Zones
+	cells []atomic.Pointer[prometheus.Counter] // by zone, transport, response code
+}
+
+func newTallies(z *Zones) *tallies {
+	zones := 1
+	if z != nil {
+		zones += len(z.zones)
+	}
+	return &tallies{zones: z, cells: make([]atomic.Pointer[prometheus.Counter], zones*transports*rcodeSlots)}
+}
+
+// count notes one packet.
+func (m *metrics) count(z *Zones, t Transport, info *Info) {
+	if info.Dropped != NotDropped {
+		m.dropped[info.Dropped].Inc()
+		return
+	}
+	if info.Truncated {
+		m.truncated[t].Inc()
+	}
+	tally := m.tallies.Load()
+	if tally.zones != z {
+		tally = newTallies(z)
+		m.tallies.Store(tally) // two workers may both do this: the counters behind are the same
+	}
+	cell := &tally.cells[(info.zone*transports+int(t))*rcodeSlots+int(info.RCode)]
+	counter := cell.Load()
+	if counter == nil {
+		c := m.queries.WithLabelValues(zoneLabel(info.Zone), t.String(), rcodeName(info.RCode))
+		counter = &c
+		cell.Store(counter)
+	}
+	(*counter).Inc()
+}
+
+// zoneLabel is the zone as operators write it.
+func zoneLabel(name string) string {
+	switch name {
+	case "":
+		return "-"
+	case ".":
+		return name
+	}
+	return strings.TrimSuffix(name, ".")
+}

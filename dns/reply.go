@@ -1,0 +1,179 @@
+package dns
+
+import (
+	"encoding/binary"
+
+	"github.com/meridian-edge/meridian/internal/dnswire"
+)
+
+// reply is a message in the making. The header is written last.
+type reply struct {
+	msg   []byte
+	base  int // where the message starts in msg
+	body  int // where the records start
+	limit int // length of msg that must not be passed before OPT is appended
+
+	zone          *zone // that answers; nil: none of ours
+	rcode         uint16
+	authoritative bool
+	truncated     bool
+	counts        [3]uint16 // answer, authority, additional
+}
+
+const (
+	inAnswer = iota
+	inAuthority
+	inAdditional
+)
+
+// start makes room for the header and echoes the question byte for byte (0x20, D17).
+func (r *reply) start(dst, packet []byte, q *dnswire.Query, t Transport) {
+	r.base = len(dst)
+	r.msg = append(dst, packet[:q.End]...)
+	r.body = len(r.msg)
+	r.limit = r.base + sizeLimit(q, t)
+	if q.EDNS {
+		r.limit -= optLen(q)
+	}
+	r.zone = nil
+	r.rcode = rcodeNoError
+	r.authoritative, r.truncated = false, false
+	r.counts = [3]uint16{}
+}
+
+// sizeLimit is how long a reply may be (RFC 6891 section 6.2.3 and 6.2.5).
+func sizeLimit(q *dnswire.Query, t Transport) int {
+	switch {
+	case t == TCP:
+		return MaxTCP
+	case q.EDNS:
+		return min(max(int(q.UDPSize), minUDP), MaxUDP)
+	}
+	return minUDP
+}
+
+// clear takes back every record.
+func (r *reply) clear() {
+	r.msg = r.msg[:r.body]
+	r.counts = [3]uint16{}
+}
+
+// truncate gives up: the client is to come back over TCP. Nothing is better than a part that might pass for the whole
+// (RFC 2181 section 9).
+func (r *reply) truncate() {
+	r.clear()
+	r.truncated = true
+	r.rcode = rcodeNoError
+}
+
+func (r *reply) fits(n int) bool { return len(r.msg)+n <= r.limit }
+
+// put copies a blob's RRs into a section, with owner, an offset into the message, as their owner. It returns false when they do
+// not fit, and the reply is then truncated. draw chooses the RR that comes first.
+func (r *reply) put(section int, b *blob, owner int, draw uint32) bool {
+	if !r.fits(len(b.wire)) {
+		r.truncate()
+		return false
+	}
+	from, cut := len(r.msg), 0
+	if k := int(uint64(draw) * uint64(len(b.ends)) >> 32); k > 0 {
+		cut = int(b.ends[k-1])
+	}
+	r.msg = append(append(r.msg, b.wire[cut:]...), b.wire[:cut]...)
+	r.counts[section] += uint16(len(b.ends))
+	if owner != dnswire.HeaderLen {
+		for at := from; at < len(r.msg); {
+			binary.BigEndian.PutUint16(r.msg[at:], 0xC000|uint16(owner))
+			at += fixedLen + int(binary.BigEndian.Uint16(r.msg[at+fixedLen-2:]))
+		}
+	}
+	return true
+}
+
+// deny adds the SOA that makes a negative answer cacheable (RFC 2308 section 3).
+func (r *reply) deny(z *zone, owner int) { r.put(inAuthority, &z.negative, owner, 0) }
+
+// refer hands out a delegation. Without the addresses of servers inside it the client could not follow, so these must fit.
+func (r *reply) refer(to *referral, owner int) {
+	if !r.put(inAuthority, &to.ns, owner, 0) {
+		return
+	}
+	r.additional(to.ns.extra)
+}
+
+// additional adds what fits.
+func (r *reply) additional(extras []extra) {
+	for i := range extras {
+		e := &extras[i]
+		switch {
+		case r.fits(len(e.wire)):
+			r.msg = append(r.msg, e.wire...)
+			r.counts[inAdditional] += e.count
+		case e.required:
+			r.truncate()
+			return
+		}
+	}
+}
+
+const (
+	optFixed = 11 // an OPT record without options
+	// maxOPT is the longest OPT record sent: with a client subnet of 128 bits.
+	maxOPT = optFixed + 4 + 4 + 16
+)
+
+func optLen(q *dnswire.Query) int {
+	if q.SubnetOption == nil {
+		return optFixed
+	}
+	return optFixed + 4 + len(q.SubnetOption)
+}
+
+// finish appends OPT, writes the header and returns the message with what was before it.
+func (r *reply) finish(q *dnswire.Query, scope int) []byte {
+	if q.EDNS {
+		r.opt(q, scope)
+		r.counts[inAdditional]++
+	}
+	flags := dnswire.FlagQR | q.Flags&(dnswire.OpcodeMask|dnswire.FlagRD) | r.rcode&0xF
+	if r.authoritative {
+		flags |= dnswire.FlagAA
+	}
+	if r.truncated {
+		flags |= dnswire.FlagTC
+	}
+	questions := uint16(0)
+	if q.End > dnswire.HeaderLen {
+		questions = 1
+	}
+	h := r.msg[r.base:]
+	binary.BigEndian.PutUint16(h, q.ID)
+	binary.BigEndian.PutUint16(h[2:], flags)
+	binary.BigEndian.PutUint16(h[4:], questions)
+	for i, n := range r.counts {
+		binary.BigEndian.PutUint16(h[6+2*i:], n)
+	}
+	return r.msg
+}
+
+// opt appends our OPT record: version 0, DO as received (RFC 3225 section 3), and no option but the client subnet, which is
+// echoed with the scope of the answer (RFC 7871 section 7.2.1).
+func (r *reply) opt(q *dnswire.Query, scope int) {
+	flags := byte(0)
+	if q.DO {
+		flags = 0x80
+	}
+	subnet := q.SubnetOption
+	if r.rcode == rcodeBadVers {
+		subnet = nil
+	}
+	m := append(r.msg, 0, 0, byte(dnswire.TypeOPT), MaxUDP>>8, MaxUDP&0xFF, byte(r.rcode>>4), 0, flags, 0)
+	if subnet == nil {
+		r.msg = append(m, 0, 0)
+		return
+	}
+	m = append(m, 0, byte(4+len(subnet)), 0, byte(dnswire.OptionSubnet), 0, byte(len(subnet)))
+	m = append(m, subnet...)
+	m[len(m)-len(subnet)+3] = byte(scope)
+	r.msg = m
+}
