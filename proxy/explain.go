@@ -1,0 +1,127 @@
+package proxy
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/internal/fault"
+	"github.com/meridian-edge/meridian/internal/httpwire"
+	"github.com/meridian-edge/meridian/steer"
+)
+
+// Explanation is what would happen to a request now, decided by the code that serves requests.
+type Explanation struct {
+	Method       string             `json:"method"`
+	URL          string             `json:"url"`
+	Client       string             `json:"client"`
+	Host         string             `json:"host,omitempty"` // canonical
+	Path         string             `json:"path,omitempty"` // canonical
+	Distribution string             `json:"distribution,omitempty"`
+	Passed       []string           `json:"passed,omitempty"` // behaviors looked at before the one that matched
+	Behavior     string             `json:"behavior,omitempty"`
+	Line         int                `json:"line,omitempty"` // of the behavior in the configuration file
+	Redirect     string             `json:"redirect,omitempty"`
+	Refused      string             `json:"refused,omitempty"` // error code
+	Why          string             `json:"why,omitempty"`     // of a refusal
+	Cache        *cache.Explanation `json:"cache,omitempty"`
+	Pool         string             `json:"pool,omitempty"`
+	Candidates   []Candidate        `json:"candidates,omitempty"` // in the order they would be tried
+	Trace        steer.Trace        `json:"trace,omitempty"`
+}
+
+// Candidate is an endpoint a request could go to.
+type Candidate struct {
+	Endpoint   string `json:"endpoint"`
+	LastResort bool   `json:"last_resort,omitempty"`
+}
+
+// Explain runs a request through receive, route and admit, and asks cache and steering what they would do. It fetches
+// nothing. The URL is absolute; client may be invalid.
+func (r *Router) Explain(method, url string, client netip.Addr) Explanation {
+	e := Explanation{Method: method, URL: url, Client: client.String()}
+	x := &httpwire.Exchange{ID: "explain", Peer: netip.AddrPortFrom(client, 0)}
+	x.Head = headOf(method, url)
+	t := &transaction{router: r, x: x, client: client}
+	err := t.receive()
+	e.Host, e.Path = x.Canon.Host, x.Canon.Path
+	if err == nil {
+		err = t.route()
+	}
+	t.describeRoute(&e)
+	var response *httpwire.Response
+	if err == nil {
+		response, err = t.admit()
+	}
+	switch {
+	case err != nil:
+		f := fault.As(err)
+		e.Refused, e.Why = string(f.Code), f.Code.Entry().Title
+	case response != nil:
+		location, _ := response.Fields.Get(httpwire.Location)
+		e.Redirect = fmt.Sprintf("%d to %s", response.Status, location)
+	default:
+		t.describeFetch(&e)
+	}
+	return e
+}
+
+func (t *transaction) describeRoute(e *Explanation) {
+	if t.site == nil {
+		return
+	}
+	e.Distribution = t.site.name
+	for i := range t.site.behaviors {
+		b := &t.site.behaviors[i]
+		if b == t.behavior {
+			e.Behavior, e.Line = b.Path, b.Line
+			return
+		}
+		e.Passed = append(e.Passed, b.Path)
+	}
+}
+
+func (t *transaction) describeFetch(e *Explanation) {
+	t.prepareFetch()
+	if !t.behavior.Cache.Off {
+		c := t.router.deps.Cache.Explain(t.cacheRequest())
+		e.Cache = &c
+	}
+	target := t.behavior.target
+	e.Pool = target.Name
+	picks, trace := target.Tree.Explain(&steer.Client{Addr: t.client, From: target.From}, target.Health)
+	e.Trace = trace
+	for _, p := range picks {
+		e.Candidates = append(e.Candidates, Candidate{Endpoint: p.ID, LastResort: p.LastResort})
+	}
+}
+
+// headOf makes the head of a request for an absolute URL; a URL without a scheme is taken as http.
+func headOf(method, url string) httpwire.Head {
+	scheme, rest, ok := strings.Cut(url, "://")
+	if !ok {
+		scheme, rest = "http", url
+	}
+	authority, target := rest, "/"
+	if i := strings.IndexAny(rest, "/?"); i >= 0 {
+		authority, target = rest[:i], rest[i:]
+		if target[0] == '?' {
+			target = "/" + target
+		}
+	}
+	return httpwire.Head{Method: method, Target: target, Scheme: scheme, Authority: authority, Proto: httpwire.HTTP11}
+}
+
+// Purge removes one URL from the cache: every variant, over both schemes. It fails with the fault a request for the URL
+// would meet before it reached the cache.
+func (r *Router) Purge(url string) (cache.Receipt, error) {
+	t := &transaction{router: r, x: &httpwire.Exchange{ID: "purge", Head: headOf("GET", url)}}
+	if err := t.receive(); err != nil {
+		return cache.Receipt{}, err
+	}
+	if err := t.route(); err != nil {
+		return cache.Receipt{}, err
+	}
+	return r.deps.Cache.Purge(t.site.name, &t.x.Canon, &t.behavior.Cache), nil
+}

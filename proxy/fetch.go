@@ -1,0 +1,58 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"sync"
+
+	"github.com/meridian-edge/meridian/internal/httpwire"
+	"github.com/meridian-edge/meridian/proxy/origin"
+)
+
+// fetch is the way from the cache to the origin for one request. A fill may outlive the request that began it, so fetch
+// holds copies, not the exchange; only requests that no fill can outlive have a body.
+type fetch struct {
+	router *Router
+	target *origin.Target
+	canon  httpwire.Canonical
+	scheme string
+	body   io.Reader
+	length int64
+
+	mu     sync.Mutex // guards the field below
+	report origin.Report
+}
+
+// Fetch implements cache.Origin.
+func (f *fetch) Fetch(ctx context.Context, head *httpwire.Head) (*httpwire.Response, error) {
+	host := f.target.HostHeader
+	if host == "" {
+		host = f.canon.HostPort(f.scheme)
+	}
+	response, report, err := f.router.deps.Origin.Do(ctx, f.target, &origin.Request{
+		Head: head, Target: f.canon.Target(), Host: host, Body: f.body, Length: f.length, Random: rand.Uint64(),
+	})
+	f.mu.Lock()
+	f.report = report
+	f.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	cleanResponse(&response.Fields)
+	return response, nil
+}
+
+// attempts returns what is known of the attempts so far.
+func (f *fetch) attempts() []origin.Attempt {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.report.Attempts
+}
+
+// cleanResponse drops what belongs to the connection upstream, before anything is stored (attack row P10). Alt-Svc names
+// alternatives of the origin, not of this edge.
+func cleanResponse(fields *httpwire.Fields) {
+	removeHopByHop(fields)
+	fields.Del(httpwire.AltSvc)
+}

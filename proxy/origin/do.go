@@ -1,0 +1,213 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/meridian-edge/meridian/internal/fault"
+	"github.com/meridian-edge/meridian/internal/httpwire"
+	"github.com/meridian-edge/meridian/steer"
+)
+
+// call is one Do.
+type call struct {
+	transport *Transport
+	ctx       context.Context // of this call only
+	target    *Target
+	request   *Request
+	header    http.Header // the same for every attempt; net/http only reads it
+	sent      *requestBody
+
+	report Report
+	asked  int                // endpoints
+	held   *httpwire.Response // a response that another endpoint might do better than
+	err    *fault.Error       // of the last attempt that failed
+}
+
+// Do sends the request to the first candidate that can answer it, under the retry rules of the package comment, and returns
+// the response as soon as its head is there. The context governs the response body too. Body is nil when there is none; else
+// it must be closed, and a Read of it that does not end with io.EOF ends with a *fault.Error that wraps
+// httpwire.ErrTruncated. Fields come sorted by name, without Content-Length and Transfer-Encoding; Trailers are dropped
+// (attack row S19), informational responses too.
+//
+// Every error is a *fault.Error: E-ORIGIN-NOENDPOINT, -CONNECT, -TIMEOUT, -PROTOCOL, -ABORTED, -BUSY, E-CLIENT-GONE,
+// E-REQUEST-FIELDNAME for fields that cannot be sent, or what reading the request's body failed with. With several attempts
+// it is the last one's, and a response that was passed over is returned rather than an error.
+func (t *Transport) Do(ctx context.Context, target *Target, request *Request) (*httpwire.Response, Report, error) {
+	c := &call{transport: t, ctx: ctx, target: target, request: request}
+	if err := c.prepare(); err != nil {
+		return nil, c.report, err
+	}
+	health := target.Health
+	if health == nil {
+		health = allUp{}
+	}
+	budget := t.budget(target)
+	budget.earn(target.RetryPercent)
+	client := steer.Client{From: target.From, Random: request.Random}
+	var response *httpwire.Response
+	for pick := range target.Tree.Candidates(&client, health) {
+		var more bool
+		if response, more = c.endpoint(&target.Endpoints[pick.Leaf], budget); !more {
+			break
+		}
+	}
+	return c.end(response)
+}
+
+// allUp is the opinion of nobody.
+type allUp struct{}
+
+func (allUp) Up(steer.Slot) bool { return true }
+
+// prepare checks what is the same for every attempt.
+func (c *call) prepare() error {
+	if err := c.ctx.Err(); err != nil {
+		return contextFault(err)
+	}
+	r := c.request
+	if !httpwire.IsToken(r.Head.Method) || r.Head.Method == http.MethodConnect {
+		return fault.New(fault.Method, errors.New("method cannot be sent"))
+	}
+	var err error
+	if c.header, err = makeHeader(r.Head.Fields); err != nil {
+		return err
+	}
+	if r.Body != nil && r.Length != 0 {
+		c.sent = &requestBody{source: r.Body}
+	}
+	return nil
+}
+
+// body is the request's body for the next attempt; nil: none. Attempts share one source: only an untouched body is sent
+// again.
+func (c *call) body() *requestBody {
+	if c.sent == nil {
+		return nil
+	}
+	c.sent = &requestBody{source: c.sent.source}
+	return c.sent
+}
+
+// endpoint asks one endpoint, twice when its connection was dead. It returns true when the next candidate is to be asked; c
+// holds what came of this one.
+func (c *call) endpoint(e *Endpoint, budget *budget) (*httpwire.Response, bool) {
+	peer := c.transport.peer(c.target, e)
+	for second := false; ; second = true {
+		if !peer.enter(c.target.MaxConns) {
+			c.fail(Attempt{Endpoint: e.ID}, fault.Retryable(fault.OriginBusy, nil))
+			return nil, true
+		}
+		if !second {
+			c.asked++
+		}
+		a := &attempt{call: c, peer: peer}
+		response, err := a.run(c.ctx)
+		o := outcome{safe: safeMethod(c.request.Head.Method), second: second, more: c.asked < c.attempts()}
+		c.note(e, a, response, err, &o)
+		step, costs := decide(o)
+		if step == stop || !c.pay(costs, budget) {
+			return response, false
+		}
+		if response != nil {
+			c.hold(response)
+		}
+		if step == next {
+			return nil, true
+		}
+		peer.http.CloseIdleConnections() // where one is dead the others are
+	}
+}
+
+// note writes an attempt down, and completes what the decision to try again depends on.
+func (c *call) note(e *Endpoint, a *attempt, response *httpwire.Response, err error, o *outcome) {
+	at := Attempt{Endpoint: e.ID, Connect: a.connect, Reused: a.reused}
+	o.left = a.left()
+	o.bodyRead = a.body != nil && a.body.touched()
+	o.gone = c.ctx.Err() != nil
+	if err == nil {
+		c.drop()
+		c.err = nil
+		at.Status, at.FirstByte = response.Status, time.Since(a.began)-a.connect
+		o.status = response.Status
+		c.report.Attempts = append(c.report.Attempts, at)
+		c.transport.metrics.attempts.WithLabelValues("response").Inc()
+		return
+	}
+	failure := a.classify(err)
+	o.stale = a.stale() && failure.Code == fault.OriginAborted
+	if failure.Code.Entry().Side == fault.Downstream {
+		o.gone = true // no other endpoint can do better
+	}
+	if a.conn == nil {
+		at.Connect = time.Since(a.began)
+	}
+	c.fail(at, failure)
+}
+
+// fail records a failed attempt.
+func (c *call) fail(at Attempt, failure *fault.Error) {
+	at.Err, c.err = failure, failure
+	c.report.Attempts = append(c.report.Attempts, at)
+	c.transport.metrics.attempts.WithLabelValues(string(failure.Code)).Inc()
+}
+
+// pay reports whether a retry may be made.
+func (c *call) pay(costs bool, budget *budget) bool {
+	switch {
+	case !costs:
+		c.transport.metrics.retries.WithLabelValues("free").Inc()
+		return true
+	case budget.spend(time.Now()):
+		c.transport.metrics.retries.WithLabelValues("paid").Inc()
+		return true
+	}
+	c.transport.metrics.retries.WithLabelValues("denied").Inc()
+	return false
+}
+
+// hold keeps a response in case no other endpoint does better.
+func (c *call) hold(response *httpwire.Response) { c.held = response }
+
+// drop gives up the response that is held.
+func (c *call) drop() {
+	if c.held != nil && c.held.Body != nil {
+		_ = c.held.Body.Close()
+	}
+	c.held = nil
+}
+
+// end makes the result of all attempts.
+func (c *call) end(response *httpwire.Response) (*httpwire.Response, Report, error) {
+	if response == nil {
+		response = c.held
+	}
+	c.held = nil
+	switch {
+	case c.ctx.Err() != nil && response == nil:
+		return nil, c.report, contextFault(c.ctx.Err())
+	case response != nil:
+		return response, c.report, nil
+	case c.err != nil:
+		return nil, c.report, c.err
+	}
+	return nil, c.report, fault.New(fault.NoEndpoint, nil)
+}
+
+// attempts is how many endpoints may be asked.
+func (c *call) attempts() int {
+	n := c.target.Attempts
+	if n <= 0 {
+		n = defaultAttempts
+	}
+	return min(n, len(c.target.Endpoints))
+}
+
+func (c *call) readTimeout() time.Duration {
+	if c.target.ReadTimeout <= 0 {
+		return defaultReadTimeout
+	}
+	return c.target.ReadTimeout
+}

@@ -1,0 +1,211 @@
+// Package proxy is the HTTP edge: it routes a request to a distribution and a behavior, lets the cache answer it or fetches
+// it from an origin, and makes the one response that the front writes.
+//
+//	router, err := proxy.Build(cfg, proxy.Deps{Cache: store, Origin: transport, Health: board.Reach(), ...})
+//	response := router.Handle(ctx, exchange)
+//
+// A request goes once through six phases, and their names are the words of the log: receive (canonical form, limits, loops),
+// route (distribution and behavior), admit (method, scheme, server name), fetch (cache, then origin), deliver (response
+// fields) and log (when the last byte is out). A Router is one immutable generation of routes; it points at organs and owns
+// nothing. It is safe for concurrent use.
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/internal/fault"
+	"github.com/meridian-edge/meridian/internal/httpwire"
+	"github.com/meridian-edge/meridian/proxy/origin"
+	"github.com/meridian-edge/meridian/steer"
+	"github.com/meridian-edge/meridian/steer/geo"
+)
+
+// Deps are the organs a Router points at, and the opinions its decisions are based on. Cache, Origin, Health and Metrics
+// must be set.
+type Deps struct {
+	Cache   *cache.Store
+	Origin  *origin.Transport
+	Health  steer.Health                               // what this edge can reach
+	Slot    func(pool string, endpoint int) steer.Slot // nil: endpoints have no checks
+	Regions map[string]geo.Point
+	Log     *AccessLog // nil: no access log
+	Metrics *Metrics
+}
+
+// Router is one generation of routes.
+type Router struct {
+	node    string // this edge, as a token for Via and CDN-Loop
+	trusted []netip.Prefix
+	limits  config.Limits
+	hosts   hosts
+	sites   []*site
+	targets []*origin.Target
+	deps    Deps
+}
+
+// site is a distribution ready to serve.
+type site struct {
+	name      string
+	behaviors []behavior
+}
+
+// behavior is a config.Behavior with its origin resolved.
+type behavior struct {
+	*config.Behavior
+	pattern pattern
+	target  *origin.Target
+	methods string // for Allow; empty: every method
+}
+
+// Build makes a Router of a configuration. It does no I/O and starts nothing.
+func Build(cfg *config.Config, d Deps) (*Router, error) {
+	r := &Router{node: Token(cfg.Edge.Name), trusted: cfg.TrustedProxies, limits: cfg.Limits, deps: d}
+	r.hosts.init()
+	trees := map[string]*steer.Tree{}
+	for i := range cfg.Pools {
+		tree, err := compilePool(&cfg.Pools[i], d)
+		if err != nil {
+			return nil, fmt.Errorf("pool %q: %w", cfg.Pools[i].Name, err)
+		}
+		trees[cfg.Pools[i].Name] = tree
+	}
+	for i := range cfg.Distributions {
+		dist := &cfg.Distributions[i]
+		s, err := r.buildSite(cfg, dist, trees)
+		if err != nil {
+			return nil, fmt.Errorf("distribution %q: %w", dist.Name, err)
+		}
+		r.sites = append(r.sites, s)
+		for _, domain := range dist.Domains {
+			r.hosts.add(domain, s)
+		}
+	}
+	return r, nil
+}
+
+func compilePool(p *config.Pool, d Deps) (*steer.Tree, error) {
+	policy, err := steer.ParsePolicy(p.Policy)
+	if err != nil {
+		return nil, err
+	}
+	g := &steer.Group{Name: "pool " + p.Name, Policy: policy, Members: make([]steer.Member, len(p.Endpoints))}
+	for i := range p.Endpoints {
+		e := &p.Endpoints[i]
+		m := steer.Member{ID: e.ID, Slot: steer.Always, Leaf: i, Weight: uint8(e.Weight), Point: d.Regions[e.Region]}
+		if d.Slot != nil {
+			m.Slot = d.Slot(p.Name, i)
+		}
+		g.Members[i] = m
+	}
+	return steer.Compile(g)
+}
+
+func (r *Router) buildSite(cfg *config.Config, dist *config.Distribution, trees map[string]*steer.Tree) (*site, error) {
+	targets := map[string]*origin.Target{}
+	for i := range dist.Origins {
+		o := &dist.Origins[i]
+		pool, ok := cfg.Pool(o.Pool)
+		tree := trees[o.Pool]
+		if !ok || tree == nil {
+			return nil, fmt.Errorf("origin %q: no pool %q", o.Name, o.Pool)
+		}
+		t := r.buildTarget(cfg, o, pool, tree)
+		targets[o.Name] = t
+		r.targets = append(r.targets, t)
+	}
+	s := &site{name: dist.Name}
+	for i := range dist.Behaviors {
+		b := &dist.Behaviors[i]
+		t := targets[b.Origin]
+		if t == nil {
+			return nil, fmt.Errorf("behavior %q: no origin %q", b.Path, b.Origin)
+		}
+		s.behaviors = append(s.behaviors, behavior{
+			Behavior: b, pattern: compilePattern(b.Path), target: t, methods: strings.Join(b.Methods, ", "),
+		})
+	}
+	return s, nil
+}
+
+func (r *Router) buildTarget(cfg *config.Config, o *config.Origin, pool *config.Pool, tree *steer.Tree) *origin.Target {
+	t := &origin.Target{
+		Name: pool.Name, Tree: tree, Health: r.deps.Health, From: r.deps.Regions[cfg.Edge.Region],
+		HostHeader: o.HostHeader, ServerName: o.TLSServerName, SkipVerify: o.SkipVerify,
+		ConnectTimeout: o.ConnectTimeout, ReadTimeout: o.ReadTimeout,
+		MaxConns: cfg.Limits.OriginConns, Attempts: cfg.Limits.OriginAttempts, RetryPercent: cfg.Limits.RetryPercent,
+	}
+	for i := range pool.Endpoints {
+		e := &pool.Endpoints[i]
+		t.Endpoints = append(t.Endpoints, origin.Endpoint{ID: e.ID, Addr: e.Address, Host: e.Host, Port: e.Port, TLS: e.TLS})
+	}
+	return t
+}
+
+// Targets are the origins of this generation, for origin.Transport.Keep.
+func (r *Router) Targets() []*origin.Target { return r.targets }
+
+// Handle serves one exchange. It always returns a response; the front writes it and calls its Done.
+func (r *Router) Handle(ctx context.Context, x *httpwire.Exchange) *httpwire.Response {
+	t := &transaction{router: r, x: x, client: x.Peer.Addr()}
+	r.deps.Metrics.inFlight.Inc()
+	response, err := t.run(ctx)
+	if err != nil {
+		t.fault = fault.As(err)
+		response = r.refuse(x, t.fault, t.behavior)
+	}
+	response.Done = t.done(response)
+	return response
+}
+
+// transaction is the state of one request on its way through the phases.
+type transaction struct {
+	router   *Router
+	x        *httpwire.Exchange
+	client   netip.Addr // who asks, behind trusted proxies
+	site     *site      // nil until routed
+	behavior *behavior
+	result   cache.Result
+	cached   bool // the cache was asked
+	fetch    fetch
+	fault    *fault.Error
+}
+
+func (t *transaction) run(ctx context.Context) (*httpwire.Response, error) {
+	if err := t.receive(); err != nil {
+		return nil, err
+	}
+	if err := t.route(); err != nil {
+		return nil, err
+	}
+	if response, err := t.admit(); response != nil || err != nil {
+		return response, err
+	}
+	response, err := t.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	t.deliver(response)
+	return response, nil
+}
+
+// get is the fetch phase: the cache answers, or asks the origin through fetch.
+func (t *transaction) get(ctx context.Context) (*httpwire.Response, error) {
+	t.prepareFetch()
+	if t.behavior.Cache.Off {
+		t.result = cache.Result{Outcome: cache.Bypass, Reason: "cache off"}
+		return t.fetch.Fetch(ctx, &t.x.Head)
+	}
+	t.cached = true
+	response, result, err := t.router.deps.Cache.Serve(ctx, t.cacheRequest(), &t.fetch)
+	t.result = result
+	return response, err
+}
+
+func (t *transaction) cacheRequest() *cache.Request {
+	return &cache.Request{Site: t.site.name, Head: &t.x.Head, Canon: &t.x.Canon, Policy: &t.behavior.Cache}
+}
