@@ -1,0 +1,120 @@
+package cache_test
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
+
+func benchRequest(path string) *cache.Request {
+	return get(path, "Accept: */*", "Accept-Encoding: gzip, br", "User-Agent: Mozilla/5.0", "Accept-Language: en", "Referer: https://example.org/")
+}
+
+func benchOrigin(n int) *originFunc {
+	body := string(pattern(n))
+	f := fields("Cache-Control: public, max-age=31536000", "Content-Type: text/css", `ETag: "0123456789abcdef"`, "Date: Sun, 06 Nov 2094 08:49:37 GMT",
+		"Last-Modified: Sun, 06 Nov 1994 08:49:37 GMT", "Server: origin", "Vary: Accept-Encoding")
+	return &originFunc{f: respondWith(func() *httpwire.Response {
+		return &httpwire.Response{Status: 200, Length: int64(n), Fields: f, Body: io.NopCloser(strings.NewReader(body))}
+	})}
+}
+
+// BenchmarkHit is a fresh hit, found and read to its end without a copy.
+func BenchmarkHit(b *testing.B) {
+	for _, n := range []int{1 << 10, 64 << 10, 1 << 20} {
+		for _, lane := range []string{"lookup", "serve"} {
+			b.Run(fmt.Sprintf("%s/%dKiB", lane, n>>10), func(b *testing.B) {
+				s, req, o := newStore(b, 64<<20), benchRequest("/style.css?v=12"), benchOrigin(n)
+				serve(b, s, req, o)
+				b.ReportAllocs()
+				b.SetBytes(int64(n))
+				for b.Loop() {
+					var resp *httpwire.Response
+					if lane == "lookup" {
+						resp, _, _ = s.Lookup(req)
+					} else {
+						resp, _, _ = s.Serve(b.Context(), req, o)
+					}
+					if _, err := resp.Body.(io.WriterTo).WriteTo(io.Discard); err != nil {
+						b.Fatal(err)
+					}
+					resp.Body.Close()
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkHitParallel is the same from every core, on one key and on many.
+func BenchmarkHitParallel(b *testing.B) {
+	for _, keys := range []int{1, 1024} {
+		b.Run(fmt.Sprintf("%dkeys", keys), func(b *testing.B) {
+			s, o := newStore(b, 64<<20), benchOrigin(1<<10)
+			requests := make([]*cache.Request, keys)
+			for i := range requests {
+				requests[i] = benchRequest(fmt.Sprint("/style.css?v=", i))
+				serve(b, s, requests[i], o)
+			}
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for i := 0; pb.Next(); i++ {
+					resp, _, ok := s.Lookup(requests[i%keys])
+					if !ok {
+						b.Error("no hit")
+						return
+					}
+					resp.Body.Close()
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkMissFill is a fetch that is stored and evicts another.
+func BenchmarkMissFill(b *testing.B) {
+	for _, n := range []int{1 << 10, 64 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("%dKiB", n>>10), func(b *testing.B) {
+			s, o := newStore(b, 32<<20), benchOrigin(n)
+			b.ReportAllocs()
+			b.SetBytes(int64(n))
+			for i := 0; b.Loop(); i++ {
+				resp, _, err := s.Serve(b.Context(), benchRequest(fmt.Sprint("/", i)), o)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+					b.Fatal(err)
+				}
+				resp.Body.Close()
+			}
+		})
+	}
+}
+
+// BenchmarkCollapsed is one request of a hundred for one cold URL.
+func BenchmarkCollapsed(b *testing.B) {
+	s, o := newStore(b, 64<<20), benchOrigin(64<<10)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		req := benchRequest(fmt.Sprint("/", i))
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				resp, _, err := s.Serve(b.Context(), req, o)
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, resp.Body)
+				resp.Body.Close()
+			})
+		}
+		wg.Wait()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/request")
+}

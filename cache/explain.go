@@ -1,0 +1,139 @@
+package cache
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Part is one part of a key, with its name.
+type Part struct {
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
+
+// Explanation is the decision about a request in words, for `meridian explain` and for tests. Taking it changes nothing.
+type Explanation struct {
+	Key      string        `json:"key,omitempty"`      // as in Result; empty when the store has no say
+	Parts    []Part        `json:"parts,omitempty"`    // of the key
+	Decision string        `json:"decision"`           // what Serve would do now
+	Outcome  Outcome       `json:"outcome"`            // what it would report, as far as that is known before the origin has answered
+	Reason   string        `json:"reason,omitempty"`   // as in Result
+	Stored   bool          `json:"stored"`             // a response that the request selects is stored
+	Variants int           `json:"variants,omitempty"` // stored for the key
+	Variant  string        `json:"variant,omitempty"`  // of the selected response: the fields and values it was stored for
+	Status   int           `json:"status,omitempty"`   // of the selected response
+	Bytes    int64         `json:"bytes,omitempty"`    // of its body
+	Words    []string      `json:"words,omitempty"`    // the freshness arithmetic
+	Age      time.Duration `json:"age_ns,omitempty"`
+	TTL      time.Duration `json:"ttl_ns,omitempty"`
+	Filling  int           `json:"filling,omitempty"`  // fetches in flight for the key
+	Unshared string        `json:"unshared,omitempty"` // why the key's responses could not be shared a moment ago; empty: they could, or nothing is known
+}
+
+// Explain takes the decision that Serve would take, with the same code, and says what it is.
+func (s *Store) Explain(req *Request) Explanation {
+	w, reason := readWish(req)
+	if reason != "" {
+		return Explanation{Outcome: Bypass, Reason: reason, Decision: "send to the origin; the store has no say"}
+	}
+	key, url := appendKey(nil, req)
+	now := time.Now()
+	x := Explanation{Key: string(key), Parts: keyParts(string(key))}
+	if p, ok := s.passes.Peek(passKey(key, w.auth)); ok && now.Before(p.until) {
+		if x.Unshared = p.reason; p.solo {
+			x.Unshared = "validated on every use"
+		}
+	}
+	sh := s.shard(key[:url])
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	g := sh.groups[string(key)]
+	d := s.decide(g, key, req, &w, now)
+	x.Reason = d.reason
+	x.Decision, x.Outcome = d.words()
+	if g != nil {
+		x.Variants, x.Filling = len(g.entries), len(g.fills)
+	}
+	if e := d.entry; e != nil {
+		x.Stored, x.Variant, x.Status, x.Bytes = true, e.variant.String(), e.head.status, e.object.length()
+		x.Age, x.TTL = e.head.fresh.Age(now), e.head.fresh.TTL(now)
+		x.Words = e.head.fresh.words(now)
+	}
+	return x
+}
+
+// words says what a decision is, and which outcome it leads to.
+func (d *decision) words() (string, Outcome) {
+	fetched := Miss
+	if d.entry != nil {
+		fetched = Expired
+	}
+	switch d.act {
+	case actHit:
+		return "answer from the store", Hit
+	case actStale:
+		if d.refresh {
+			return "answer stale from the store and refresh it in the background", Stale
+		}
+		return "answer stale from the store; a refresh is under way or was just tried", Stale
+	case actJoin:
+		return "wait for the fetch in flight", Collapsed
+	case actRefuse:
+		return "answer 504: only a stored response was asked for", Miss
+	case actPass:
+		if d.bypass {
+			return "send to the origin, not to be stored", Bypass
+		}
+		return "send to the origin, not to be stored", Miss
+	case actSolo:
+		return "fetch for this request alone, with the stored validators if there are any", fetched
+	}
+	return "fetch from the origin, with the stored validators if there are any; others may join", fetched
+}
+
+// words is the arithmetic of RFC 9111 §4.2, a line for each step.
+func (f *Freshness) words(now time.Time) []string {
+	age, ttl := f.Age(now), f.TTL(now)
+	lines := []string{
+		fmt.Sprintf("lifetime %s from %s", round(f.Lifetime), f.Source),
+		fmt.Sprintf("age %s = %s when received + %s stored", round(age), round(f.InitialAge), round(age-f.InitialAge)),
+	}
+	switch {
+	case f.NoCache:
+		lines = append(lines, "no-cache: the origin is asked on every use")
+	case ttl > 0:
+		lines = append(lines, fmt.Sprintf("fresh for another %s", round(ttl)))
+	default:
+		lines = append(lines, fmt.Sprintf("stale for %s", round(-ttl)))
+	}
+	if f.Strict {
+		return append(lines, "never served stale")
+	}
+	return append(lines, fmt.Sprintf("stale-while-revalidate %s, stale-if-error %s", f.StaleWhileRevalidate, f.StaleIfError))
+}
+
+func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+
+// keyParts takes a key apart.
+func keyParts(key string) []Part {
+	names := [urlParts]string{"site", "scheme", "host", "port", "path", "query"}
+	var parts []Part
+	for key != "" {
+		var n int
+		if _, err := fmt.Sscanf(key, "%d:", &n); err != nil {
+			break
+		}
+		_, rest, _ := strings.Cut(key, ":")
+		if n+1 > len(rest) {
+			break
+		}
+		name := "extra"
+		if len(parts) < urlParts {
+			name = names[len(parts)]
+		}
+		parts = append(parts, Part{name, rest[:n]})
+		key = rest[n+1:]
+	}
+	return parts
+}

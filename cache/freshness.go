@@ -1,0 +1,164 @@
+package cache
+
+import (
+	"strings"
+	"time"
+
+	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
+
+// Freshness is the arithmetic of RFC 9111 §4.2 for one response: numbers that do not change while it is stored.
+type Freshness struct {
+	Lifetime   time.Duration // freshness_lifetime (§4.2.1)
+	InitialAge time.Duration // corrected_initial_age (§4.2.3)
+	Received   time.Time     // response_time
+	Source     string        // what the lifetime comes from: s-maxage, max-age, Expires, default_ttl, min_ttl, max_ttl
+	NoCache    bool          // every use is validated first (§5.2.2.4)
+	Strict     bool          // never served stale (§4.2.4)
+
+	StaleWhileRevalidate time.Duration // after expiry; 0: not allowed
+	StaleIfError         time.Duration // after expiry; 0: not allowed
+}
+
+// Age is current_age (RFC 9111 §4.2.3).
+func (f *Freshness) Age(now time.Time) time.Duration {
+	return f.InitialAge + max(0, now.Sub(f.Received))
+}
+
+// TTL is the freshness left, negative when stale.
+func (f *Freshness) TTL(now time.Time) time.Duration { return f.Lifetime - f.Age(now) }
+
+// Fresh reports whether the response may be used without asking the origin.
+func (f *Freshness) Fresh(now time.Time) bool { return !f.NoCache && f.TTL(now) > 0 }
+
+// Refreshable reports whether the response may be served stale while it is validated.
+func (f *Freshness) Refreshable(now time.Time) bool {
+	return !f.Strict && -f.TTL(now) < f.StaleWhileRevalidate
+}
+
+// Fallback reports whether the response may be served stale because the origin failed.
+func (f *Freshness) Fallback(now time.Time) bool {
+	return !f.Strict && -f.TTL(now) < f.StaleIfError
+}
+
+// Age computes corrected_initial_age (RFC 9111 §4.2.3) of a response that was asked for and received at these times. A missing
+// or malformed Date counts as received (RFC 9110 §6.6.1); of several Age members the first counts, a malformed one not at all
+// (RFC 9111 §5.1).
+func Age(fields httpwire.Fields, requested, received time.Time) time.Duration {
+	apparent := time.Duration(0)
+	if v, ok := fields.Get(httpwire.Date); ok {
+		if date, ok := ParseDate(v, received); ok {
+			apparent = min(max(0, received.Truncate(time.Second).Sub(date)), maxDuration)
+		}
+	}
+	age := time.Duration(0)
+	if v, ok := fields.Get(httpwire.Age); ok {
+		first, _, _ := strings.Cut(v, ",")
+		age, _ = parseDelta(strings.Trim(first, " \t"))
+	}
+	return max(apparent, age+max(0, received.Sub(requested)))
+}
+
+// NewFreshness computes the freshness of a response under a policy. The second result is false when nothing gives it a lifetime.
+func NewFreshness(c *Candidate, d *Directives) (Freshness, bool) {
+	f := Freshness{
+		InitialAge: Age(c.Fields, c.Requested, c.Received),
+		Received:   c.Received,
+		NoCache:    d.NoCache,
+	}
+	lifetime, source, ok := explicit(c.Fields, d, c.Received)
+	if cloudFront(c.Policy) {
+		f.cloudFront(c, d, lifetime, source, ok)
+		return f, f.Source != ""
+	}
+	// RFC 9111 §5.2.2.10: s-maxage also means proxy-revalidate.
+	f.Strict = d.MustRevalidate || d.ProxyRevalidate || d.SMaxAge.Present || d.NoCache
+	f.StaleWhileRevalidate = window(d.StaleWhileRevalidate, c.Policy.StaleWhileRevalidate)
+	f.StaleIfError = window(d.StaleIfError, c.Policy.StaleIfError)
+	switch {
+	case ok:
+		f.clamp(c.Policy, lifetime, source)
+	case c.Policy.DefaultTTL > 0 && heuristic(c.Status) && !d.NoCache:
+		f.clamp(c.Policy, c.Policy.DefaultTTL, "default_ttl")
+	case d.NoCache:
+		f.Source = "no-cache" // no lifetime is needed for what is validated on every use
+	default:
+		return f, false
+	}
+	return f, true
+}
+
+// cloudFront is the arithmetic of the profile of that name: the bounds also raise what the origin wants uncached, and a stale
+// object is kept for errors unless the origin says otherwise.
+func (f *Freshness) cloudFront(c *Candidate, d *Directives, lifetime time.Duration, source string, ok bool) {
+	p := c.Policy
+	switch refused := d.NoStore || d.Private || d.NoCache; {
+	case refused && p.MinTTL > 0:
+		f.Lifetime, f.Source, f.NoCache = p.MinTTL, "min_ttl", false
+	case refused:
+		f.Source = "no-cache"
+	case ok:
+		f.clamp(p, lifetime, source)
+	case heuristic(c.Status) && max(p.MinTTL, p.DefaultTTL) > 0:
+		f.clamp(p, max(p.MinTTL, p.DefaultTTL), "default_ttl")
+	}
+	f.Strict = f.NoCache || d.MustRevalidate || d.ProxyRevalidate
+	f.StaleWhileRevalidate = window(d.StaleWhileRevalidate, p.StaleWhileRevalidate)
+	f.StaleIfError = window(d.StaleIfError, p.StaleIfError)
+	if !d.StaleIfError.Present && p.StaleIfError == 0 {
+		f.StaleIfError = maxDuration
+	}
+	if p.MaxTTL > 0 {
+		f.StaleWhileRevalidate = min(f.StaleWhileRevalidate, p.MaxTTL)
+		f.StaleIfError = min(f.StaleIfError, p.MaxTTL)
+	}
+}
+
+// explicit is the lifetime the response itself states (RFC 9111 §4.2.1) and the field it comes from.
+func explicit(fields httpwire.Fields, d *Directives, received time.Time) (time.Duration, string, bool) {
+	switch {
+	case d.SMaxAge.Present:
+		return d.SMaxAge.Value, "s-maxage", true
+	case d.MaxAge.Present:
+		return d.MaxAge.Value, "max-age", true
+	}
+	lifetime, found := maxDuration, false
+	date := received.Truncate(time.Second)
+	if v, ok := fields.Get(httpwire.Date); ok {
+		if t, ok := ParseDate(v, received); ok {
+			date = t
+		}
+	}
+	// Several Expires lines, or one that is no date such as 0, mean the earliest: the past (RFC 9111 §5.3).
+	for v := range fields.Values(httpwire.Expires) {
+		found = true
+		t, ok := ParseDate(v, received)
+		if !ok {
+			t = date
+		}
+		lifetime = min(lifetime, max(0, t.Sub(date)))
+	}
+	return lifetime, "Expires", found
+}
+
+// clamp sets the lifetime within the policy's bounds.
+func (f *Freshness) clamp(p *config.CachePolicy, lifetime time.Duration, source string) {
+	f.Lifetime, f.Source = lifetime, source
+	if p.MaxTTL > 0 && f.Lifetime > p.MaxTTL {
+		f.Lifetime, f.Source = p.MaxTTL, "max_ttl"
+	}
+	if f.Lifetime < p.MinTTL {
+		f.Lifetime, f.Source = p.MinTTL, "min_ttl"
+	}
+}
+
+// window is how long after expiry stale is allowed: the response's word, else the policy's.
+func window(d Delta, policy time.Duration) time.Duration {
+	if d.Present {
+		return d.Value
+	}
+	return policy
+}
+
+func cloudFront(p *config.CachePolicy) bool { return p.Profile == "cloudfront" }

@@ -1,0 +1,220 @@
+package cache
+
+import (
+	"hash/maphash"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
+
+// What things cost beyond the bytes they hold, rounded up.
+const (
+	entryCost    = 1024 // entry, object, group and their places in the index
+	fieldCost    = 48   // one field of a head
+	selectorCost = 64   // one selector of a variant
+)
+
+// head is a stored response head. It is immutable; a 304 makes another.
+type head struct {
+	status int
+	fields httpwire.Fields // without Age
+	fresh  Freshness
+	aged   bool // came with an Age: a cache behind this one had it
+}
+
+func (h *head) cost(key string, v Variant) int64 {
+	return entryCost + int64(len(key)) + int64(h.fields.Size()) + int64(len(h.fields))*fieldCost + v.size()
+}
+
+// entry is one stored response: a head, a variant and an object. Its fields are guarded by the shard's lock, except where noted.
+type entry struct {
+	group   *group
+	object  *object     // immutable
+	head    *head       // replaced by a 304
+	variant Variant     // the same
+	retry   time.Time   // no background refresh before this
+	dead    atomic.Bool // purged or invalidated: never to be served again, whoever still points here
+
+	newer, older *entry // in the shard's order of use
+	used         int64  // when, in nanoseconds
+}
+
+// group is everything stored and under way for one key.
+type group struct {
+	shard   *shard
+	key     string
+	url     int      // length of the URL part of key
+	entries []*entry // variants, newest first
+	fills   []*fill  // oldest first
+	vary    Variant  // of the newest response: a guess at what the next one varies on
+}
+
+// shard is a part of the index with its own lock. All keys of one URL are in one shard.
+type shard struct {
+	mu sync.Mutex // guards the fields below, and the groups and entries in them
+
+	groups map[string]*group              // by key
+	extra  map[string]map[*group]struct{} // by URL part: groups whose key has more than that
+	order  recency
+
+	oldest atomic.Int64 // when the entry that goes next was used; math.MaxInt64: none
+}
+
+func (s *Store) shard(url []byte) *shard {
+	return &s.shards[maphash.Bytes(s.seed, url)&(shardCount-1)]
+}
+
+// group finds or makes the group of a key.
+func (sh *shard) group(key []byte, url int) *group {
+	if g := sh.groups[string(key)]; g != nil {
+		return g
+	}
+	g := &group{shard: sh, key: string(key), url: url}
+	sh.groups[g.key] = g
+	if url < len(key) {
+		of := sh.extra[g.key[:url]]
+		if of == nil {
+			of = make(map[*group]struct{})
+			sh.extra[g.key[:url]] = of
+		}
+		of[g] = struct{}{}
+	}
+	return g
+}
+
+// tidy forgets a group that has nothing left.
+func (sh *shard) tidy(g *group) {
+	if len(g.entries) > 0 || len(g.fills) > 0 || sh.groups[g.key] != g {
+		return
+	}
+	delete(sh.groups, g.key)
+	if g.url == len(g.key) {
+		return
+	}
+	of := sh.extra[g.key[:g.url]]
+	if delete(of, g); len(of) == 0 {
+		delete(sh.extra, g.key[:g.url])
+	}
+}
+
+// find selects the stored response for a request: of those whose variant matches, the newest (RFC 9111 §4.1).
+func (g *group) find(fields httpwire.Fields) *entry {
+	for _, e := range g.entries {
+		if e.variant.Match(fields) {
+			return e
+		}
+	}
+	return nil
+}
+
+// insert adds an entry that holds a reference to its object. It replaces those that the same request selects, unless one of
+// them was received later: the new one is then dropped.
+func (sh *shard) insert(e *entry, request httpwire.Fields, now time.Time) (kept bool) {
+	g := e.group
+	for _, old := range slices.Clone(g.entries) {
+		if !old.variant.Match(request) {
+			continue
+		}
+		if old.head.fresh.Received.After(e.head.fresh.Received) {
+			return false
+		}
+		sh.remove(old)
+	}
+	g.entries = slices.Insert(g.entries, 0, e)
+	for len(g.entries) > maxVariants {
+		sh.remove(g.entries[len(g.entries)-1])
+	}
+	e.object.store.objects.Add(1)
+	e.used = now.UnixNano()
+	sh.order.add(e)
+	sh.stamp()
+	return true
+}
+
+// touch marks a use.
+func (sh *shard) touch(e *entry, now time.Time) {
+	e.used = now.UnixNano()
+	sh.order.touch(e)
+	sh.stamp()
+}
+
+// remove takes an entry out of the index. Its group stays, for the caller to tidy.
+func (sh *shard) remove(e *entry) {
+	g := e.group
+	i := slices.Index(g.entries, e)
+	if i < 0 {
+		return
+	}
+	g.entries = slices.Delete(g.entries, i, i+1)
+	sh.order.remove(e)
+	sh.stamp()
+	e.object.store.objects.Add(-1)
+	e.object.release()
+}
+
+func (sh *shard) stamp() {
+	oldest := int64(math.MaxInt64)
+	if e := sh.order.oldest; e != nil {
+		oldest = e.used
+	}
+	sh.oldest.Store(oldest)
+}
+
+// reserve takes n bytes of memory, evicting for them. It fails when what is left is in use.
+func (s *Store) reserve(n int64) bool {
+	for {
+		used, limit := s.used.Load(), s.limit.Load()
+		switch {
+		case n > limit:
+			return false
+		case used+n <= limit:
+			if s.used.CompareAndSwap(used, used+n) {
+				return true
+			}
+		case !s.evictOne():
+			return false
+		}
+	}
+}
+
+// evictOne removes about the least recently used entry whose removal frees memory: one that nobody reads. It fails when there
+// is none.
+func (s *Store) evictOne() bool {
+	var tried uint32
+	for range s.shards {
+		best, at := -1, int64(math.MaxInt64)
+		for i := range s.shards {
+			if t := s.shards[i].oldest.Load(); tried&(1<<i) == 0 && t < at {
+				best, at = i, t
+			}
+		}
+		if best < 0 {
+			return false
+		}
+		if s.shards[best].evict() {
+			s.metrics.evictions.Inc()
+			return true
+		}
+		tried |= 1 << best
+	}
+	return false
+}
+
+// evict removes the least recently used entry that nobody reads.
+func (sh *shard) evict() bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for e := sh.order.oldest; e != nil; e = e.newer {
+		// Readers attach with the lock held, so a count of one, the index's own, stays one.
+		if e.object.refs.Load() == 1 {
+			sh.remove(e)
+			sh.tidy(e.group)
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,99 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// reader is one response's body: a place in an object. It is not safe for concurrent use, except that ctx may end at any time.
+type reader struct {
+	object  *object
+	ctx     context.Context // the request's: ends a wait for bytes, for which io.Reader has no argument
+	block   int             // index of the block, dropped ones counted
+	off     int             // in the block
+	skip    int64           // bytes to pass over before the first
+	left    int64           // bytes to give; -1: all
+	growing bool            // registered with the object
+	closed  bool
+}
+
+var errClosed = errors.New("read of a closed body")
+
+// chunk returns bytes that may be read now, waiting for them. They are the store's own: they must not be written to.
+func (r *reader) chunk() ([]byte, error) {
+	if r.closed {
+		return nil, errClosed
+	}
+	for r.left != 0 {
+		b, wait, err := r.object.at(r)
+		if err != nil {
+			return nil, err
+		}
+		if wait == nil {
+			if r.left > 0 && int64(len(b)) > r.left {
+				b = b[:r.left]
+			}
+			return b, nil
+		}
+		select {
+		case <-wait:
+		case <-r.ctx.Done():
+			return nil, context.Cause(r.ctx)
+		}
+	}
+	return nil, io.EOF
+}
+
+// advance passes n bytes.
+func (r *reader) advance(n int) {
+	r.off += n
+	if r.left > 0 {
+		r.left -= int64(n)
+	}
+}
+
+func (r *reader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	b, err := r.chunk()
+	if err != nil {
+		return 0, err
+	}
+	n := copy(p, b)
+	r.advance(n)
+	return n, nil
+}
+
+// WriteTo writes the body block by block, without copying it.
+func (r *reader) WriteTo(w io.Writer) (int64, error) {
+	total := int64(0)
+	for {
+		b, err := r.chunk()
+		if err == io.EOF {
+			return total, nil
+		}
+		if err != nil {
+			return total, err
+		}
+		n, err := w.Write(b)
+		r.advance(n)
+		total += int64(n)
+		if err != nil {
+			return total, err
+		}
+		if n < len(b) {
+			return total, io.ErrShortWrite
+		}
+	}
+}
+
+// Close gives the body up. Closing twice does nothing.
+func (r *reader) Close() error {
+	if !r.closed {
+		r.closed = true
+		r.object.detach(r)
+	}
+	return nil
+}

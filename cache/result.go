@@ -1,0 +1,191 @@
+package cache
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Outcome says in one word how a request was answered.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Bypass      Outcome = iota // the store was not asked: policy, method, range
+	Miss                       // nothing usable was stored; the origin answered
+	Hit                        // a fresh stored response
+	Stale                      // a stored response past its freshness, allowed by stale-while-revalidate or stale-if-error
+	Revalidated                // stored and stale; the origin confirmed it (304)
+	Expired                    // stored and stale; the origin sent another
+	Collapsed                  // answered by a fetch that another request had started
+	outcomeCount
+)
+
+// String returns the word used in logs and metrics.
+func (o Outcome) String() string {
+	if o >= outcomeCount {
+		return "unknown"
+	}
+	return outcomeNames[o]
+}
+
+var outcomeNames = [...]string{"bypass", "miss", "hit", "stale", "revalidated", "expired", "collapsed"}
+
+// MarshalText writes the outcome's word.
+func (o Outcome) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (o *Outcome) UnmarshalText(text []byte) error {
+	for i, name := range outcomeNames {
+		if name == string(text) {
+			*o = Outcome(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("unknown cache outcome %q", text)
+}
+
+// The reasons a Result gives. They are part of the log format.
+const (
+	ReasonOff           = "off"              // the policy stores nothing
+	ReasonMethod        = "method"           // not GET or HEAD
+	ReasonBody          = "request body"     // GET with a body (attack row C02)
+	ReasonPrecondition  = "precondition"     // If-Match or If-Unmodified-Since
+	ReasonUpgrade       = "upgrade"          // the connection is to change protocol
+	ReasonRange         = "range"            // a range of an object that is not stored
+	ReasonHead          = "head"             // HEAD of an object that is not stored
+	ReasonRequest       = "request no-store" // the client's no-store
+	ReasonOnlyIfCached  = "only-if-cached"   // and nothing is stored
+	ReasonClosed        = "closed"           // the store is closed
+	ReasonStatus        = "status"           // a status that is not stored
+	ReasonNoStore       = "no-store"
+	ReasonPrivate       = "private"
+	ReasonNoCache       = "no-cache" // without a validator
+	ReasonAuthorization = "authorization"
+	ReasonSetCookie     = "set-cookie"
+	ReasonVary          = "vary"         // Vary: *, or too many names
+	ReasonFreshness     = "no freshness" // none stated, or stale on arrival and of no use later
+	ReasonSize          = "size"         // larger than an object may be
+	ReasonMemory        = "memory"       // no room that is not in use
+	ReasonRefresh       = "stale-while-revalidate"
+	ReasonError         = "stale-if-error"
+	ReasonFailed        = "fetch"      // the origin gave no response
+	ReasonContention    = "contention" // several fetches of others did not suit
+)
+
+// Result says how a request was answered and why.
+type Result struct {
+	Outcome   Outcome
+	Reason    string        // why the response is not stored, or not a fresh hit; empty: nothing to explain
+	Stored    bool          // the response of this request's fetch is being stored
+	TTL       time.Duration // remaining freshness, negative when stale; 0 when nothing was stored
+	Age       time.Duration // RFC 9111 §4.2.3
+	Key       string        // printable, as netstrings; empty when no key was made
+	Collapsed bool          // the fetch was another request's
+	FwdStatus int           // status of the origin's response; 0: none
+
+	varyMiss bool // variants were stored, and none matched
+}
+
+// AppendStatus appends one member of a Cache-Status field (RFC 9211) to dst: `eu1; hit; ttl=57` or
+// `eu1; fwd=miss; fwd-status=200; stored`. The node is written as a token when it is one, else as a quoted string.
+func (r *Result) AppendStatus(dst []byte, node string) []byte {
+	dst = appendItem(dst, node)
+	if r.Outcome == Hit || r.Outcome == Stale && r.Reason != ReasonError {
+		dst = append(dst, "; hit; ttl="...)
+		return strconv.AppendInt(dst, floorSeconds(r.TTL), 10)
+	}
+	dst = append(dst, "; fwd="...)
+	dst = append(dst, r.forward()...)
+	if r.FwdStatus != 0 {
+		dst = append(dst, "; fwd-status="...)
+		dst = strconv.AppendInt(dst, int64(r.FwdStatus), 10)
+	}
+	if r.Stored {
+		dst = append(dst, "; stored"...)
+	}
+	if r.Collapsed {
+		dst = append(dst, "; collapsed"...)
+	}
+	if r.Reason != "" && r.Reason != r.forward() {
+		dst = append(dst, "; detail="...)
+		dst = appendItem(dst, r.Reason)
+	}
+	return dst
+}
+
+// forward is the word of RFC 9211 §2.2.
+func (r *Result) forward() string {
+	switch r.Outcome {
+	case Bypass:
+		switch r.Reason {
+		case ReasonMethod:
+			return "method"
+		case ReasonRequest:
+			return "request"
+		}
+		return "bypass"
+	case Stale, Revalidated, Expired:
+		return "stale"
+	}
+	if r.varyMiss {
+		return "vary-miss"
+	}
+	return "miss"
+}
+
+// appendItem writes s as an sf-token when it is one, else as an sf-string (RFC 9651 §4.1.6 and §4.1.7). Bytes that a string
+// may not hold become question marks.
+func appendItem(dst []byte, s string) []byte {
+	if isToken(s) {
+		return append(dst, s...)
+	}
+	dst = append(dst, '"')
+	for i := range len(s) {
+		c := s[i]
+		if c < ' ' || c >= 0x7f {
+			c = '?'
+		}
+		if c == '"' || c == '\\' {
+			dst = append(dst, '\\')
+		}
+		dst = append(dst, c)
+	}
+	return append(dst, '"')
+}
+
+// isToken reports whether s is an sf-token: a letter or asterisk, then token characters, colons and slashes.
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c|0x20 >= 'a' && c|0x20 <= 'z' || c == '*' {
+			continue
+		}
+		if i == 0 || !tchar(c) && c != ':' && c != '/' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// tchar reports whether c may stand in a token (RFC 9110 §5.6.2).
+func tchar(c byte) bool {
+	switch {
+	case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
+		return true
+	}
+	switch c {
+	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
+		return true
+	}
+	return false
+}
+
+// floorSeconds rounds down, so that a fraction of a second past expiry is not a zero.
+func floorSeconds(d time.Duration) int64 {
+	n := int64(d / time.Second)
+	if d < 0 && d%time.Second != 0 {
+		n--
+	}
+	return n
+}

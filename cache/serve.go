@@ -1,0 +1,267 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/meridian-edge/meridian/internal/fault"
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
+
+// Serve answers a request from the store, or from origin by way of the store. The response's body must be closed. Errors are
+// those of origin; fault.OnlyIfCached when the client wants a stored response and there is none; fault.ClientGone and
+// fault.OriginTimeout when ctx ends while the request waits. The Result is meaningful with an error too.
+func (s *Store) Serve(ctx context.Context, req *Request, origin Origin) (*httpwire.Response, Result, error) {
+	resp, result, err := s.serve(ctx, req, origin)
+	s.metrics.requests[result.Outcome].Inc()
+	return resp, result, err
+}
+
+// Lookup answers a request that is a fresh hit and needs nothing else, exactly as Serve would: the hit lane. ok is false for
+// every other request, which nothing has happened to. No context is needed: all bytes are there.
+func (s *Store) Lookup(req *Request) (resp *httpwire.Response, result Result, ok bool) {
+	w, reason := readWish(req)
+	if reason != "" {
+		return nil, Result{}, false
+	}
+	var buf [keyBuffer]byte
+	key, url := appendKey(buf[:0], req)
+	if resp, result, ok = s.hit(req, &w, key, url); ok {
+		s.metrics.requests[Hit].Inc()
+	}
+	return resp, result, ok
+}
+
+// keyBuffer is room for the key of an ordinary request on the stack.
+const keyBuffer = 512
+
+// wish is what a request's own fields say to the cache.
+type wish struct {
+	head         bool // HEAD
+	ranged       bool // Range
+	auth         bool // Authorization
+	noStore      bool
+	onlyIfCached bool
+	alone        bool // it has waited for others often enough
+}
+
+// readWish reads a request in one pass. The reason is not empty when the store has nothing to do with it.
+func readWish(req *Request) (w wish, reason string) {
+	if req.Policy == nil || req.Policy.Off {
+		return w, ReasonOff
+	}
+	switch req.Head.Method {
+	case "GET":
+	case "HEAD":
+		w.head = true
+	default:
+		return w, ReasonMethod
+	}
+	for i := range req.Head.Fields {
+		f := &req.Head.Fields[i]
+		switch f.ID {
+		case httpwire.Range:
+			w.ranged = !w.head // RFC 9110 §14.2: Range is for GET only
+		case httpwire.Authorization:
+			w.auth = true
+		case httpwire.IfMatch, httpwire.IfUnmodifiedSince:
+			return w, ReasonPrecondition
+		case httpwire.ContentLength:
+			if f.Value != "0" {
+				return w, ReasonBody
+			}
+		case httpwire.TransferEncoding:
+			return w, ReasonBody
+		case httpwire.Upgrade:
+			return w, ReasonUpgrade
+		case httpwire.CacheControl:
+			if !cloudFront(req.Policy) {
+				var d Directives
+				d.parse(f.Value)
+				w.noStore, w.onlyIfCached = w.noStore || d.NoStore, w.onlyIfCached || d.OnlyIfCached
+			}
+		}
+	}
+	return w, ""
+}
+
+// action is what a decision tells to do.
+type action uint8
+
+const (
+	actLead   action = iota // fetch, and let others join
+	actSolo                 // fetch, alone
+	actHit                  // answer with the entry
+	actStale                // the same, and refresh it when due
+	actJoin                 // wait for the fill
+	actPass                 // to the origin, unstored
+	actRefuse               // 504
+)
+
+// decision is what is to be done with a request, and why. It is a value: taking it changes nothing.
+type decision struct {
+	act      action
+	entry    *entry // the stored response the request selects; nil: none
+	fill     *fill  // actJoin
+	refresh  bool   // actStale: start one
+	reason   string
+	bypass   bool // actPass: the store has no say; else it looked and found nothing
+	varyMiss bool // variants are stored, and none matches
+}
+
+// decide looks at a key's group, which may be nil, with the shard's lock held. The entry's validation (RFC 9111 §4.3), the
+// request's wishes and the fills in flight are weighed in this order and nowhere else.
+func (s *Store) decide(g *group, key []byte, req *Request, w *wish, now time.Time) decision {
+	var d decision
+	if g != nil {
+		d.entry = g.find(req.Head.Fields)
+		d.varyMiss = d.entry == nil && len(g.entries) > 0
+	}
+	alone := w.alone
+	if e := d.entry; e != nil {
+		fresh := &e.head.fresh
+		switch {
+		case fresh.Fresh(now):
+			d.act = actHit
+			return d
+		case fresh.Refreshable(now):
+			d.act, d.reason = actStale, ReasonRefresh
+			d.refresh = !now.Before(e.retry) && !g.refreshing(e)
+			return d
+		}
+		// What is validated on every use cannot be shared: each request asks for itself.
+		alone = alone || fresh.NoCache || fresh.Lifetime <= fresh.InitialAge
+	}
+	switch {
+	case w.onlyIfCached:
+		d.act, d.reason = actRefuse, ReasonOnlyIfCached
+		return d
+	case w.ranged && d.entry == nil:
+		d.act, d.reason, d.bypass = actPass, ReasonRange, true
+		return d
+	}
+	if g != nil && !alone {
+		if d.fill = g.joinable(req.Head.Fields, w.auth, now); d.fill != nil {
+			d.act = actJoin
+			return d
+		}
+	}
+	switch p, marked := s.passes.Peek(passKey(key, w.auth)); {
+	case w.noStore:
+		d.act, d.reason, d.bypass = actPass, ReasonRequest, true
+	case w.head:
+		d.act, d.reason = actPass, ReasonHead
+	case marked && now.Before(p.until) && !p.solo:
+		d.act, d.reason = actPass, p.reason
+	case alone || marked && now.Before(p.until):
+		d.act = actSolo
+	}
+	return d
+}
+
+// hit answers a fresh hit.
+func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Response, Result, bool) {
+	sh := s.shard(key[:url])
+	now := time.Now()
+	sh.mu.Lock()
+	g := sh.groups[string(key)]
+	if g == nil {
+		sh.mu.Unlock()
+		return nil, Result{}, false
+	}
+	e := g.find(req.Head.Fields)
+	if e == nil || !e.head.fresh.Fresh(now) {
+		sh.mu.Unlock()
+		return nil, Result{}, false
+	}
+	sh.touch(e, now)
+	h, o := e.head, e.object
+	o.hold()
+	sh.mu.Unlock()
+	result := Result{Outcome: Hit, Key: g.key, TTL: h.fresh.TTL(now), Age: h.fresh.Age(now)}
+	return respond(context.Background(), req, w, source{head: h, object: o, age: result.Age, stored: true}), result, true
+}
+
+func (s *Store) serve(ctx context.Context, req *Request, origin Origin) (*httpwire.Response, Result, error) {
+	w, reason := readWish(req)
+	if reason != "" {
+		return s.pass(ctx, req, origin, Result{Outcome: Bypass, Reason: reason})
+	}
+	var buf [keyBuffer]byte
+	key, url := appendKey(buf[:0], req)
+	if resp, result, ok := s.hit(req, &w, key, url); ok {
+		return resp, result, nil
+	}
+	for joins := 0; joins <= maxJoins+1; joins++ {
+		w.alone = joins >= maxJoins
+		resp, result, err := s.attempt(ctx, req, &w, key, url, origin)
+		if !errors.Is(err, errAgain) {
+			return resp, result, err
+		}
+	}
+	return s.pass(ctx, req, origin, Result{Outcome: Miss, Reason: ReasonContention, Key: string(key)})
+}
+
+// errAgain says that a fill could not answer this request, which should look again.
+var errAgain = errors.New("look again")
+
+// attempt decides once and does what was decided.
+func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, url int, origin Origin) (*httpwire.Response, Result, error) {
+	sh := s.shard(key[:url])
+	now := time.Now()
+	sh.mu.Lock()
+	d := s.decide(sh.groups[string(key)], key, req, w, now)
+	var src source
+	if d.entry != nil {
+		src = source{head: d.entry.head, object: d.entry.object, stored: true}
+	}
+	var f *fill
+	var run context.Context
+	switch d.act {
+	case actHit, actStale:
+		sh.touch(d.entry, now)
+		src.object.hold()
+		if d.refresh {
+			f, run = s.newFill(ctx, sh.group(key, url), req, w, &d)
+		}
+	case actJoin:
+		f = d.fill
+		f.refs.Add(1)
+	case actLead, actSolo:
+		f, run = s.newFill(ctx, sh.group(key, url), req, w, &d)
+	}
+	sh.mu.Unlock()
+
+	result := Result{Reason: d.reason, varyMiss: d.varyMiss}
+	switch d.act {
+	case actHit, actStale:
+		if f != nil {
+			f.start(run, origin)
+		}
+		result.Key, result.Outcome = d.entry.group.key, Hit
+		if d.act == actStale {
+			result.Outcome = Stale
+		}
+		result.TTL, result.Age = src.head.fresh.TTL(now), src.head.fresh.Age(now)
+		src.age = result.Age
+		return respond(ctx, req, w, src), result, nil
+	case actRefuse:
+		result.Key, result.Outcome = string(key), Miss
+		return nil, result, fault.New(fault.OnlyIfCached, nil)
+	case actPass:
+		result.Key, result.Outcome = string(key), Miss
+		if d.bypass {
+			result.Outcome = Bypass
+		}
+		return s.passOrStale(ctx, req, w, origin, result, d.entry)
+	case actJoin:
+		return f.join(ctx, req, w, result)
+	}
+	if f == nil {
+		result.Key, result.Outcome, result.Reason = string(key), Bypass, ReasonClosed
+		return s.pass(ctx, req, origin, result)
+	}
+	f.start(run, origin)
+	return f.lead(ctx, req, w, result)
+}

@@ -1,0 +1,150 @@
+package cache
+
+import (
+	"strings"
+
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
+
+// selector is one field that Vary names and the value it had in the request a response was stored for (RFC 9111 §4.1).
+type selector struct {
+	id      httpwire.ID
+	name    string // lower case
+	value   string // normalised, see appendValue
+	present bool   // absent and empty are different
+}
+
+// Variant is the part of a key that comes from Vary. The nil Variant matches every request.
+type Variant []selector
+
+// varyStorable reports whether a response's Vary can be matched again: it has no *, no name that cannot be one, and not too many.
+func varyStorable(fields httpwire.Fields) bool {
+	n := 0
+	for name := range fields.List(httpwire.Vary) {
+		if n++; n > maxVaryNames || !isFieldName(name) || name == "*" {
+			return false
+		}
+	}
+	return true
+}
+
+func isFieldName(s string) bool {
+	for i := range len(s) {
+		if !tchar(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// NewVariant takes from request the values of the fields that response's Vary names. The result shares no memory with request.
+func NewVariant(request, response httpwire.Fields) Variant {
+	var v Variant
+	for name := range response.List(httpwire.Vary) {
+		name = strings.ToLower(name)
+		if v.names(name) {
+			continue
+		}
+		id := httpwire.Identify(name)
+		value, present := appendValue(nil, request, id, name)
+		v = append(v, selector{id: id, name: name, value: string(value), present: present})
+	}
+	return v
+}
+
+func (v Variant) names(name string) bool {
+	for i := range v {
+		if v[i].name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Match reports whether a request selects this variant (RFC 9111 §4.1). It does not allocate for values of ordinary length.
+func (v Variant) Match(request httpwire.Fields) bool {
+	var buf [256]byte
+	for i := range v {
+		value, present := appendValue(buf[:0], request, v[i].id, v[i].name)
+		if present != v[i].present || string(value) != v[i].value {
+			return false
+		}
+	}
+	return true
+}
+
+// same reports whether two requests have the same values in the fields of v.
+func (v Variant) same(a, b httpwire.Fields) bool {
+	var bufA, bufB [256]byte
+	for i := range v {
+		x, hasX := appendValue(bufA[:0], a, v[i].id, v[i].name)
+		y, hasY := appendValue(bufB[:0], b, v[i].id, v[i].name)
+		if hasX != hasY || string(x) != string(y) {
+			return false
+		}
+	}
+	return true
+}
+
+// String is for people: `accept-encoding: gzip; accept-language (absent)`.
+func (v Variant) String() string {
+	var b strings.Builder
+	for i := range v {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(v[i].name)
+		if v[i].present {
+			b.WriteString(": " + v[i].value)
+		} else {
+			b.WriteString(" (absent)")
+		}
+	}
+	return b.String()
+}
+
+// size is what a Variant costs beyond its selectors.
+func (v Variant) size() int64 {
+	n := 0
+	for i := range v {
+		n += selectorCost + len(v[i].name) + len(v[i].value)
+	}
+	return int64(n)
+}
+
+// appendValue appends the normalised value of a request field and says whether there is one: lines are joined, and in fields
+// known to be lists the whitespace around members is dropped (RFC 9111 §4.1).
+func appendValue(dst []byte, fields httpwire.Fields, id httpwire.ID, name string) ([]byte, bool) {
+	start, present := len(dst), false
+	for i := range fields {
+		if fields[i].ID != id || id == httpwire.Other && !strings.EqualFold(fields[i].Name, name) {
+			continue
+		}
+		present = true
+		if !isList(id) {
+			if len(dst) > start {
+				dst = append(dst, ", "...)
+			}
+			dst = append(dst, strings.Trim(fields[i].Value, " \t")...)
+			continue
+		}
+		for rest, more := fields[i].Value, true; more; {
+			var member string
+			member, rest, more = strings.Cut(rest, ",")
+			if member = strings.Trim(member, " \t"); member == "" {
+				continue
+			}
+			if len(dst) > start {
+				dst = append(dst, ',')
+			}
+			dst = append(dst, member...)
+		}
+	}
+	return dst, present
+}
+
+// isList names the fields whose values are comma-separated lists of parts without quoted commas of any importance: splitting
+// them only decides whether two spellings count as one.
+func isList(id httpwire.ID) bool {
+	return id == httpwire.Accept || id == httpwire.AcceptEncoding || id == httpwire.AcceptLanguage
+}

@@ -1,0 +1,259 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/meridian-edge/meridian/internal/fault"
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
+
+// arrival is a response head as it came back to a fill.
+type arrival struct {
+	resp      *httpwire.Response
+	requested time.Time
+	received  time.Time
+}
+
+// work is the whole of a fill's goroutine.
+func (f *fill) work(ctx context.Context, origin Origin) {
+	in, err := f.fetch(ctx, origin, f.old != nil)
+	if err == nil && in.resp.Status == 304 {
+		if f.confirm(in) {
+			f.cancel()
+			return
+		}
+		// It speaks of another response, or ours was purged meanwhile: ask without validators (RFC 9111 §4.3.3).
+		in, err = f.fetch(ctx, origin, false)
+		if err == nil && in.resp.Status == 304 {
+			discard(in.resp)
+			err = fault.New(fault.OriginProtocol, errors.New("304 to an unconditional request"))
+		}
+	}
+	switch {
+	case err != nil && f.store.isClosed() && errors.Is(ctx.Err(), context.Canceled):
+		f.cancel()
+		f.publish(answer{released: true})
+	case err != nil || serverError(in.resp.Status) && f.mayStandIn():
+		f.failed(in, err)
+	default:
+		f.judge(ctx, in)
+	}
+}
+
+// fetch asks the origin, with the validators of the old entry if conditional.
+func (f *fill) fetch(ctx context.Context, origin Origin, conditional bool) (arrival, error) {
+	sent := f.sent
+	sent.Fields = slices.Clone(f.sent.Fields)
+	if conditional {
+		addValidators(&sent.Fields, f.oldHead.fields)
+	}
+	in := arrival{requested: time.Now()}
+	resp, err := origin.Fetch(ctx, &sent)
+	if err == nil && resp == nil {
+		err = fault.New(fault.Unexpected, errors.New("origin returned no response"))
+	}
+	in.resp, in.received = resp, time.Now()
+	return in, err
+}
+
+func (s *Store) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
+// mayStandIn reports whether the old entry may be served because the origin failed.
+func (f *fill) mayStandIn() bool {
+	return f.old != nil && !f.old.dead.Load() && f.oldHead.fresh.Fallback(time.Now())
+}
+
+// failed publishes that the origin failed: the old entry stands in if it may, else everybody gets the error.
+func (f *fill) failed(in arrival, err error) {
+	f.store.metrics.fills.WithLabelValues(fillError).Inc()
+	a := answer{err: err, reason: ReasonFailed}
+	if err == nil || f.mayStandIn() {
+		a = answer{stale: true, reason: ReasonError}
+	}
+	if err == nil {
+		a.status = in.resp.Status
+		discard(in.resp)
+	}
+	f.cancel()
+	f.postpone()
+	if f.background {
+		f.store.log.Debug("background refresh got no response", "key", f.group.key, "status", a.status, "err", err)
+	}
+	f.publish(a)
+}
+
+// postpone keeps the next background refresh of the old entry for a while.
+func (f *fill) postpone() {
+	if f.old == nil {
+		return
+	}
+	sh := f.group.shard
+	sh.mu.Lock()
+	f.old.retry = time.Now().Add(refreshBackoff)
+	sh.mu.Unlock()
+}
+
+// confirm freshens the old entry from a 304 and publishes it (RFC 9111 §4.3.4). It fails when the 304 is not about the entry,
+// or the entry must not be used any more.
+func (f *fill) confirm(in arrival) bool {
+	discard(in.resp)
+	if f.old == nil || !Confirms(in.resp.Fields, f.oldHead.fields) {
+		return false
+	}
+	fields := Update(f.oldHead.fields, in.resp.Fields, in.received)
+	v := f.verdict(f.oldHead.status, withAge(fields, in.resp.Fields), in)
+	fresh := &head{status: f.oldHead.status, fields: fields, fresh: v.Fresh}
+	fresh.fresh.Received, fresh.aged = in.received, in.resp.Fields.Has(httpwire.Age)
+	a := answer{head: fresh, object: f.old.object, variant: NewVariant(f.sent.Fields, fields), shared: v.Shared,
+		confirmed: true, status: 304, reason: v.Reason}
+	if f.policyIgnoresVary() {
+		a.variant = nil
+	}
+	base := fresh.cost(f.group.key, a.variant)
+	growth := max(0, base-f.oldHead.cost(f.group.key, f.old.variantNow()))
+	if v.Store && !f.store.reserve(growth) {
+		v, a.shared, a.reason = Verdict{Reason: ReasonMemory}, false, ReasonMemory
+	}
+	if !f.replaceHead(&a, v, base, growth) {
+		return false
+	}
+	if !a.shared {
+		f.store.remember(f.group.key, f.auth, &v, 304, in.received)
+	}
+	f.store.metrics.fills.WithLabelValues(fillRevalidated).Inc()
+	f.publish(a)
+	return true
+}
+
+// replaceHead puts a confirmed head into the old entry, or takes the entry out when it may not be stored any more. It fails
+// when the entry was purged.
+func (f *fill) replaceHead(a *answer, v Verdict, base, growth int64) bool {
+	sh, e := f.group.shard, f.old
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	i := slices.Index(f.group.entries, e)
+	if !v.Store {
+		growth = 0
+	}
+	if e.dead.Load() || f.purged.Load() || i < 0 && v.Store && a.shared {
+		f.store.used.Add(-growth)
+		// Replaced, not purged: the newer one answers everybody who looks again.
+		return false
+	}
+	if i < 0 {
+		f.store.used.Add(-growth)
+		return true
+	}
+	if !v.Store {
+		e.dead.Store(true)
+		sh.remove(e)
+		return true
+	}
+	f.store.used.Add(e.object.recharge(base) - growth)
+	e.head, e.variant = a.head, a.variant
+	f.group.entries = slices.Insert(slices.Delete(f.group.entries, i, i+1), 0, e)
+	sh.touch(e, a.head.fresh.Received)
+	return true
+}
+
+func (e *entry) variantNow() Variant {
+	sh := e.group.shard
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return e.variant
+}
+
+func (f *fill) policyIgnoresVary() bool { return cloudFront(&f.policy) }
+
+// withAge adds the Age of a message to fields that have none, for the arithmetic.
+func withAge(fields, message httpwire.Fields) httpwire.Fields {
+	if age, ok := message.Get(httpwire.Age); ok {
+		fields = slices.Clone(fields)
+		fields.Add(httpwire.Age, age)
+	}
+	return fields
+}
+
+func (f *fill) verdict(status int, fields httpwire.Fields, in arrival) Verdict {
+	return Storable(&Candidate{
+		Request: &f.sent, Status: status, Fields: fields, Policy: &f.policy, Requested: in.requested, Received: in.received,
+	})
+}
+
+// judge publishes a response that is not about a stored one: to be stored and shared, or for the leader alone.
+func (f *fill) judge(ctx context.Context, in arrival) {
+	v := f.verdict(in.resp.Status, in.resp.Fields, in)
+	var o *object
+	h, variant := &head{}, Variant(nil)
+	if v.Store {
+		h = &head{status: in.resp.Status, fields: keepFields(in.resp.Fields, in.received), fresh: v.Fresh,
+			aged: in.resp.Fields.Has(httpwire.Age)}
+		if !f.policyIgnoresVary() {
+			variant = NewVariant(f.sent.Fields, h.fields)
+		}
+		var reason string
+		if o, reason = f.store.admit(in.resp, h.cost(f.group.key, variant)); o == nil {
+			v = Verdict{Reason: reason, Fresh: v.Fresh}
+		}
+	}
+	if v.Shared {
+		f.store.passes.Remove(passKey([]byte(f.group.key), f.auth))
+	} else {
+		f.store.remember(f.group.key, f.auth, &v, in.resp.Status, in.received)
+	}
+	if o == nil {
+		f.hand(in, v.Reason)
+		return
+	}
+	f.publish(answer{head: h, object: o, variant: variant, shared: v.Shared, status: in.resp.Status})
+	f.fill(ctx, in.resp, &entry{group: f.group, variant: variant, object: o, head: h})
+}
+
+// admit reserves memory for a response whose head and place in the index cost base: all of it when its length is known, and a
+// block when it is not.
+func (s *Store) admit(resp *httpwire.Response, base int64) (*object, string) {
+	first, total := int64(blockSize), resp.Length
+	if resp.Body == nil {
+		first, total = 0, max(total, 0)
+	} else if total >= 0 {
+		first = total/blockSize*blockSize + allocated(total%blockSize)
+	}
+	switch {
+	case total > s.maxObject():
+		return nil, ReasonSize
+	case !s.reserve(base + first):
+		return nil, ReasonMemory
+	}
+	return newObject(s, total, base+first, base), ""
+}
+
+// hand gives a response that may not be shared to the leader, if it is still there. What it replaces is not served again.
+func (f *fill) hand(in arrival, reason string) {
+	f.store.metrics.fills.WithLabelValues(fillNotStored).Inc()
+	if f.old != nil && in.resp.Status < 500 {
+		sh := f.group.shard
+		sh.mu.Lock()
+		if f.old.dead.Store(true); slices.Contains(f.group.entries, f.old) {
+			sh.remove(f.old)
+		}
+		sh.mu.Unlock()
+	}
+	f.mu.Lock()
+	gone := f.leaderGone
+	if !gone {
+		f.direct = in.resp
+	}
+	f.mu.Unlock()
+	if gone {
+		f.cancel()
+		discard(in.resp)
+	}
+	f.publish(answer{status: in.resp.Status, reason: reason})
+}
