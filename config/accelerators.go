@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 const (
@@ -17,7 +19,7 @@ const (
 func (d *document) accelerators(top object) ([]Accelerator, []Check) {
 	var list []Accelerator
 	var inline []Check
-	for _, e := range top.named("accelerators") {
+	for _, e := range top.Named("accelerators") {
 		a, checks := d.accelerator(e)
 		list, inline = append(list, a), append(inline, checks...)
 	}
@@ -25,30 +27,30 @@ func (d *document) accelerators(top object) ([]Accelerator, []Check) {
 }
 
 func (d *document) accelerator(c cursor) (Accelerator, []Check) {
-	a := Accelerator{Name: c.key.Value, Affinity: "none", Line: c.key.Line}
-	o := c.object("affinity", "listeners", "groups")
-	o.enum("affinity", &a.Affinity, "none", "source-ip")
-	if l, found := o.need("listeners"); found {
+	a := Accelerator{Name: c.Key(), Affinity: "none", Line: c.KeyLine()}
+	o := c.Object("affinity", "listeners", "groups")
+	o.Enum("affinity", &a.Affinity, "none", "source-ip")
+	if l, found := o.Need("listeners"); found {
 		a.Listeners = d.acceleratorListeners(l)
 	}
-	groups, found := o.need("groups")
+	groups, found := o.Need("groups")
 	if !found {
 		return a, nil
 	}
-	items, ok := groups.items()
+	items, ok := groups.Items()
 	if ok && len(items) == 0 {
-		groups.errorf("an accelerator needs at least one group")
+		groups.Errorf("an accelerator needs at least one group")
 	}
 	var inline []Check
 	regions := make(map[string]int)
-	sure := !o.unsure("listeners") // ports can be checked against the listeners
+	sure := !o.Unsure("listeners") // ports can be checked against the listeners
 	for _, item := range items {
 		g, check, at := d.group(item)
 		if line := regions[g.Region]; line > 0 && g.Region != "" {
-			region, _ := at.get("region")
-			region.errorf("the group of this region is in line %d", line).hint("an accelerator has one group for each region")
+			region, _ := at.Get("region")
+			region.Errorf("the group of this region is in line %d", line).Hint("an accelerator has one group for each region")
 		}
-		regions[g.Region] = item.n.Line
+		regions[g.Region] = item.Line()
 		if sure {
 			d.checkPorts(at, g, a.Listeners)
 		}
@@ -58,60 +60,60 @@ func (d *document) accelerator(c cursor) (Accelerator, []Check) {
 }
 
 func (d *document) acceleratorListeners(c cursor) []AcceleratorListener {
-	items, ok := c.items()
+	items, ok := c.Items()
 	if ok && len(items) == 0 {
-		c.errorf("an accelerator needs at least one listener")
+		c.Errorf("an accelerator needs at least one listener")
 	}
 	var list []AcceleratorListener
 	for _, item := range items {
 		var l AcceleratorListener
-		o := item.object("protocol", "address", "ports")
+		o := item.Object("protocol", "address", "ports")
 		for _, key := range []string{"protocol", "address", "ports"} {
-			o.need(key)
+			o.Need(key)
 		}
-		o.enum("protocol", &l.Protocol, "tcp", "udp")
-		set(o, "address", &l.Address, cursor.address)
-		set(o, "ports", &l.Ports, cursor.portRanges)
+		o.Enum("protocol", &l.Protocol, "tcp", "udp")
+		yamldoc.Set(o, "address", &l.Address, readAddress)
+		yamldoc.Set(o, "ports", &l.Ports, readPortRanges)
 		list = append(list, l)
 	}
 	return list
 }
 
-// address reads an IP address without a port.
-func (c cursor) address() (netip.Addr, bool) {
-	s, ok := c.text()
+// readAddress reads an IP address without a port.
+func readAddress(c cursor) (netip.Addr, bool) {
+	s, ok := c.Text()
 	if !ok {
 		return netip.Addr{}, false
 	}
 	a, err := netip.ParseAddr(s)
 	if err != nil {
-		m := c.errorf("%s is not an IP address", c.shown())
+		m := c.Errorf("%s is not an IP address", c.Shown())
 		if _, err := netip.ParseAddrPort(s); err == nil {
-			m.hint("without a port: it stands in ports")
+			m.Hint("without a port: it stands in ports")
 		}
 		return netip.Addr{}, false
 	}
 	return a.Unmap(), true
 }
 
-func (c cursor) portRanges() ([]PortRange, bool) {
-	items, ok := c.items()
+func readPortRanges(c cursor) ([]PortRange, bool) {
+	items, ok := c.Items()
 	switch {
 	case ok && len(items) == 0:
-		c.errorf("must not be empty")
+		c.Errorf("must not be empty")
 	case len(items) > maxPortRanges:
-		c.errorf("a listener has at most %d port ranges, not %d", maxPortRanges, len(items))
+		c.Errorf("a listener has at most %d port ranges, not %d", maxPortRanges, len(items))
 	}
 	list := make([]PortRange, 0, len(items))
 	for _, item := range items {
-		r, _ := item.portRange()
+		r, _ := readPortRange(item)
 		list = append(list, r)
 	}
 	return list, ok
 }
 
-func (c cursor) portRange() (PortRange, bool) {
-	s, ok := c.scalar()
+func readPortRange(c cursor) (PortRange, bool) {
+	s, ok := c.Scalar()
 	if !ok {
 		return PortRange{}, false
 	}
@@ -123,11 +125,11 @@ func (c cursor) portRange() (PortRange, bool) {
 	to, toOK := parsePort(high)
 	switch {
 	case !isDigits(low) || !isDigits(high):
-		c.errorf("%s is not a range of ports", c.shown()).hint("write it as 443 or 7000-7010")
+		c.Errorf("%s is not a range of ports", c.Shown()).Hint("write it as 443 or 7000-7010")
 	case !fromOK || !toOK:
-		c.errorf("%s is out of range, 1 to 65535", c.unquoted())
+		c.Errorf("%s is out of range, 1 to 65535", c.Unquoted())
 	case from > to:
-		c.errorf("%s ends before it begins", c.shown())
+		c.Errorf("%s ends before it begins", c.Shown())
 	default:
 		return PortRange{from, to}, true
 	}
@@ -141,27 +143,27 @@ func parsePort(s string) (uint16, bool) {
 
 func (d *document) group(c cursor) (Group, []Check, object) {
 	g := Group{Dial: fullDial}
-	o := c.object("region", "dial", "check", "endpoints")
-	o.need("region")
-	o.text("region", &g.Region)
-	o.number("dial", &g.Dial, 0, fullDial)
+	o := c.Object("region", "dial", "check", "endpoints")
+	o.Need("region")
+	o.Text("region", &g.Region)
+	o.Number("dial", &g.Dial, 0, fullDial)
 	var inline []Check
-	if check, found := o.get("check"); found {
-		if check.single() {
-			g.Check, _ = check.text()
+	if check, found := o.Get("check"); found {
+		if check.Single() {
+			g.Check, _ = check.Text()
 		} else {
-			k := d.check(check, check.path)
+			k := d.check(check, check.Path())
 			k.Inline = true
 			inline, g.Check = []Check{k}, k.Name
 		}
 	}
-	endpoints, found := o.need("endpoints")
+	endpoints, found := o.Need("endpoints")
 	if !found {
 		return g, inline, o
 	}
-	items, ok := endpoints.items()
+	items, ok := endpoints.Items()
 	if ok && len(items) == 0 {
-		endpoints.errorf("a group needs at least one endpoint")
+		endpoints.Errorf("a group needs at least one endpoint")
 	}
 	for _, item := range items {
 		g.Endpoints = append(g.Endpoints, d.groupEndpoint(item))
@@ -171,28 +173,28 @@ func (d *document) group(c cursor) (Group, []Check, object) {
 
 func (d *document) groupEndpoint(c cursor) GroupEndpoint {
 	e := GroupEndpoint{Weight: defaultWeight}
-	o := c.object("address", "weight", "ports")
-	if address, found := o.need("address"); found {
-		a, ok := address.address()
+	o := c.Object("address", "weight", "ports")
+	if address, found := o.Need("address"); found {
+		a, ok := readAddress(address)
 		if ok && !dialable(a) {
-			address.errorf("%s is not an address one can connect to", address.shown())
+			address.Errorf("%s is not an address one can connect to", address.Shown())
 			a = netip.Addr{}
 		}
 		e.Address = a
 	}
-	o.integer("weight", &e.Weight, 0, 255)
-	ports, found := o.get("ports")
+	o.Integer("weight", &e.Weight, 0, 255)
+	ports, found := o.Get("ports")
 	if !found {
 		return e
 	}
-	entries, _ := ports.entries()
+	entries, _ := ports.Entries()
 	e.Ports = make(map[uint16]uint16, len(entries))
 	for _, p := range entries {
-		from, ok := parsePort(p.key.Value)
-		if !ok || !isDigits(p.key.Value) {
-			p.errorAt(p.key, p.path, "is not a port, 1 to 65535")
+		from, ok := parsePort(p.Key())
+		if !ok || !isDigits(p.Key()) {
+			p.KeyError("is not a port, 1 to 65535")
 		}
-		if to, toOK := p.integer(1, 65535); ok && toOK {
+		if to, toOK := p.Integer(1, 65535); ok && toOK {
 			e.Ports[from] = uint16(to)
 		}
 	}
@@ -202,37 +204,37 @@ func (d *document) groupEndpoint(c cursor) GroupEndpoint {
 // checkPorts checks a group's port maps against the listeners of its accelerator: a mapped port is one that a listener has, and
 // leads outside all of them, as Global Accelerator's port overrides; and no endpoint is a listener itself (attack row L04).
 func (d *document) checkPorts(group object, g Group, listeners []AcceleratorListener) {
-	endpoints, found := group.get("endpoints")
+	endpoints, found := group.Get("endpoints")
 	if !found {
 		return
 	}
 	for i, e := range g.Endpoints {
-		item := endpoints.item(i)
+		item := endpoints.Item(i)
 		for from, to := range e.Ports {
-			item.portOverride(from, to, listeners)
+			portOverride(item, from, to, listeners)
 		}
-		if l, loops := loopsTo(e, listeners); loops && d.clean(item.path) {
-			item.errorf("a port that is not mapped would be forwarded to the accelerator's own %s listener", l.Protocol).
-				hint("choose another address, or map every port under ports")
+		if l, loops := loopsTo(e, listeners); loops && item.Clean() {
+			item.Errorf("a port that is not mapped would be forwarded to the accelerator's own %s listener", l.Protocol).
+				Hint("choose another address, or map every port under ports")
 		}
 	}
 }
 
 // portOverride checks one pair of an endpoint's port map; c is the endpoint.
-func (c cursor) portOverride(from, to uint16, listeners []AcceleratorListener) {
+func portOverride(c cursor, from, to uint16, listeners []AcceleratorListener) {
 	at := c
-	if ports, ok := c.step("ports"); ok {
+	if ports, ok := c.Step("ports"); ok {
 		at = ports
 	}
-	if pair, ok := at.step(strconv.Itoa(int(from))); ok { // not when it is written with leading zeros
+	if pair, ok := at.Step(strconv.Itoa(int(from))); ok { // not when it is written with leading zeros
 		at = pair
 	}
 	if !slices.ContainsFunc(listeners, func(l AcceleratorListener) bool { return l.has(from) }) {
-		at.errorAt(at.key, at.path, "no listener of this accelerator has this port")
+		at.KeyError("no listener of this accelerator has this port")
 	}
 	if slices.ContainsFunc(listeners, func(l AcceleratorListener) bool { return l.has(to) }) {
-		at.errorf("the endpoint's port is inside a listener's own range").
-			hint("an endpoint's port must differ from every port of the accelerator")
+		at.Errorf("the endpoint's port is inside a listener's own range").
+			Hint("an endpoint's port must differ from every port of the accelerator")
 	}
 }
 

@@ -24,7 +24,7 @@ func indexRecords(z *Zone) map[recordKey]int {
 
 // checkRecords checks the records of a zone against each other. c is the zone in the file.
 func (d *document) checkRecords(c cursor, z *Zone) {
-	records, found := c.step("records")
+	records, found := c.Step("records")
 	if !found {
 		return
 	}
@@ -55,9 +55,9 @@ type recordCheck struct {
 }
 
 func (k *recordCheck) at(i int, keys ...any) cursor {
-	c := k.list.item(i)
+	c := k.list.Item(i)
 	for _, key := range keys {
-		next, ok := c.step(key)
+		next, ok := c.Step(key)
 		if !ok {
 			break
 		}
@@ -70,20 +70,20 @@ func (k *recordCheck) at(i int, keys ...any) cursor {
 func (k *recordCheck) identity(i int, r *Record) {
 	apex := r.Name == k.zone.Name
 	if first := k.index[recordKey{r.Name, r.Type}]; first != i {
-		m := k.at(i, "name").errorf("%s already has a record of type %s, in line %d",
-			k.at(i, "name").shown(), r.Type, k.zone.Records[first].Line)
-		m.hint("put all values into one record, or use a policy with answers")
+		m := k.at(i, "name").Errorf("%s already has a record of type %s, in line %d",
+			k.at(i, "name").Shown(), r.Type, k.zone.Records[first].Line)
+		m.Hint("put all values into one record, or use a policy with answers")
 		return
 	}
 	switch {
 	case r.Type == "NS" && apex:
-		k.at(i, "type").errorf("the name servers of the zone itself are not a record").hint("list them in nameservers of the zone")
+		k.at(i, "type").Errorf("the name servers of the zone itself are not a record").Hint("list them in nameservers of the zone")
 	case r.Type == "DS" && apex:
-		k.at(i, "type").errorf("a DS record belongs in the zone above (RFC 4034 §5)")
+		k.at(i, "type").Errorf("a DS record belongs in the zone above (RFC 4034 §5)")
 	case (r.Type == "NS" || r.Type == "DNAME") && strings.HasPrefix(r.Name, "*."):
-		k.at(i, "type").errorf("a wildcard cannot be of type %s (RFC 4592 §4)", r.Type)
+		k.at(i, "type").Errorf("a wildcard cannot be of type %s (RFC 4592 §4)", r.Type)
 	case r.Type == "NS" && (r.Alias != nil || r.Answers != nil && r.onlyAliases()):
-		k.at(i, "type").errorf("a delegation cannot be an alias")
+		k.at(i, "type").Errorf("a delegation cannot be an alias")
 	}
 }
 
@@ -93,13 +93,13 @@ func (k *recordCheck) cname(i int, r *Record) {
 		return
 	}
 	if r.Name == k.zone.Name {
-		k.at(i, "type").errorf("the zone itself cannot be a CNAME (RFC 1912 §2.4)").
-			hint("use an alias: {name: \"@\", type: A, alias: {record: NAME}}")
+		k.at(i, "type").Errorf("the zone itself cannot be a CNAME (RFC 1912 §2.4)").
+			Hint("use an alias: {name: \"@\", type: A, alias: {record: NAME}}")
 		return
 	}
 	for _, other := range k.types[r.Name] {
 		if t := k.zone.Records[other].Type; t != "CNAME" {
-			k.at(i, "type").errorf("a name with a CNAME has no other records, and this one has %s in line %d",
+			k.at(i, "type").Errorf("a name with a CNAME has no other records, and this one has %s in line %d",
 				t, k.zone.Records[other].Line)
 			return
 		}
@@ -128,21 +128,21 @@ func (k *recordCheck) noTarget(c cursor, name, rrtype string) {
 		others = append(others, k.zone.Records[i].Type)
 	}
 	if len(others) > 0 {
-		c.errorf("%s has no record of type %s, as an alias of that type needs", c.shown(), rrtype).
-			hint("it has %s", strings.Join(others, ", "))
+		c.Errorf("%s has no record of type %s, as an alias of that type needs", c.Shown(), rrtype).
+			Hint("it has %s", strings.Join(others, ", "))
 		return
 	}
-	m := c.errorf("no record %s of type %s in this zone", c.shown(), rrtype)
-	if c.secret() {
+	m := c.Errorf("no record %s of type %s in this zone", c.Shown(), rrtype)
+	if c.Secret() {
 		return
 	}
 	var names []string
 	for i, r := range k.zone.Records {
-		if n := k.at(i, "name"); r.Type == rrtype && !n.secret() {
-			names = append(names, n.n.Value)
+		if n := k.at(i, "name"); r.Type == rrtype && !n.Secret() {
+			names = append(names, n.Raw())
 		}
 	}
-	m.meant(c.n.Value, names)
+	m.Meant(c.Raw(), names)
 }
 
 // aliasTargets are the names a record's aliases lead to.
@@ -177,7 +177,7 @@ func (k *recordCheck) loops() {
 			switch {
 			case !found:
 			case onPath[next]:
-				k.aliasRef(i, n).errorf("the alias leads back to itself: %s", k.chain(path, next))
+				k.aliasRef(i, n).Errorf("the alias leads back to itself: %s", k.chain(path, next))
 			default:
 				deepest = max(deepest, visit(next)+1)
 			}
@@ -185,7 +185,7 @@ func (k *recordCheck) loops() {
 		path = path[:len(path)-1]
 		onPath[i] = false
 		if deepest == maxAliasDepth+1 { // those that lead here are deeper still: one chain, one mistake
-			k.aliasRef(i, 0).errorf("more than %d aliases lead one to the next", maxAliasDepth)
+			k.aliasRef(i, 0).Errorf("more than %d aliases lead one to the next", maxAliasDepth)
 		}
 		depth[i] = deepest
 		return deepest
@@ -220,7 +220,7 @@ func (k *recordCheck) aliasRef(i, nth int) cursor {
 func (k *recordCheck) chain(path []int, back int) string {
 	var names []string
 	for n := len(path) - 1; n >= 0; n-- {
-		names = append([]string{k.at(path[n], "name").shown()}, names...)
+		names = append([]string{k.at(path[n], "name").Shown()}, names...)
 		if path[n] == back {
 			break
 		}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 // behaviors decodes those of a distribution, or makes the one that a distribution without any gets.
@@ -12,22 +14,22 @@ func (d *document) behaviors(dist object, origins []Origin) []Behavior {
 	for i, o := range origins {
 		names[i] = o.Name
 	}
-	c, found := dist.get("behaviors")
+	c, found := dist.Get("behaviors")
 	if !found {
-		if !dist.absent("behaviors") || len(names) == 0 {
+		if !dist.Absent("behaviors") || len(names) == 0 {
 			return nil
 		}
 		if len(names) > 1 {
-			dist.missing("behaviors").hint("with several origins, behaviors say which path goes to which")
+			dist.Missing("behaviors").Hint("with several origins, behaviors say which path goes to which")
 		}
-		return []Behavior{{Path: "*", Origin: names[0], Cache: defaultCachePolicy(), Line: dist.key.Line}}
+		return []Behavior{{Path: "*", Origin: names[0], Cache: defaultCachePolicy(), Line: dist.Line()}}
 	}
-	items, ok := c.items()
+	items, ok := c.Items()
 	if ok && len(items) == 0 {
-		c.errorf("must not be empty").hint(`remove the key, or add {path: "*"}`)
+		c.Errorf("must not be empty").Hint(`remove the key, or add {path: "*"}`)
 	}
 	list := make([]Behavior, 0, len(items))
-	sure := !dist.unsure("origins") && len(names) > 0
+	sure := !dist.Unsure("origins") && len(names) > 0
 	for _, item := range items {
 		list = append(list, d.behavior(item, names, sure))
 	}
@@ -36,79 +38,79 @@ func (d *document) behaviors(dist object, origins []Origin) []Behavior {
 
 // behavior decodes one. sure says that origins are all the names there are.
 func (d *document) behavior(c cursor, origins []string, sure bool) Behavior {
-	b := Behavior{Methods: []string{"GET", "HEAD", "OPTIONS"}, Cache: defaultCachePolicy(), Line: c.n.Line}
-	o := c.object("path", "origin", "methods", "cache", "compress", "redirect_to_https")
-	o.need("path")
-	set(o, "path", &b.Path, cursor.pathPattern)
-	switch origin, found := o.get("origin"); {
+	b := Behavior{Methods: []string{"GET", "HEAD", "OPTIONS"}, Cache: defaultCachePolicy(), Line: c.Line()}
+	o := c.Object("path", "origin", "methods", "cache", "compress", "redirect_to_https")
+	o.Need("path")
+	yamldoc.Set(o, "path", &b.Path, readPathPattern)
+	switch origin, found := o.Get("origin"); {
 	case found:
-		name, ok := origin.text()
+		name, ok := origin.Text()
 		if ok && sure && !slices.Contains(origins, name) {
-			origin.dangling("origin", name, origins)
+			origin.Dangling("origin", name, origins)
 		}
 		b.Origin = name
 	case len(origins) == 1:
 		b.Origin = origins[0]
-	case sure && o.absent("origin"):
-		o.missing("origin").hint("the distribution has several: %s", strings.Join(origins, ", "))
+	case sure && o.Absent("origin"):
+		o.Missing("origin").Hint("the distribution has several: %s", strings.Join(origins, ", "))
 	}
-	set(o, "methods", &b.Methods, cursor.methods)
-	set(o, "cache", &b.Cache, cursor.cachePolicy)
-	o.boolean("compress", &b.Compress)
-	o.boolean("redirect_to_https", &b.RedirectToHTTPS)
+	yamldoc.Set(o, "methods", &b.Methods, readMethods)
+	yamldoc.Set(o, "cache", &b.Cache, readCachePolicy)
+	o.Boolean("compress", &b.Compress)
+	o.Boolean("redirect_to_https", &b.RedirectToHTTPS)
 	return b
 }
 
-// pathPattern reads a pattern with * and ?.
-func (c cursor) pathPattern() (string, bool) {
-	s, ok := c.text()
+// readPathPattern reads a pattern with * and ?.
+func readPathPattern(c cursor) (string, bool) {
+	s, ok := c.Text()
 	if ok && strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' }) {
-		c.errorf("%s is not a path pattern", c.shown()).hint("percent-encode characters that no url path may contain")
+		c.Errorf("%s is not a path pattern", c.Shown()).Hint("percent-encode characters that no url path may contain")
 		return "", false
 	}
 	return s, ok
 }
 
-// methods reads "all", which is nil, or a list.
-func (c cursor) methods() ([]string, bool) {
-	if c.single() {
-		s, ok := c.scalar()
+// readMethods reads "all", which is nil, or a list.
+func readMethods(c cursor) ([]string, bool) {
+	if c.Single() {
+		s, ok := c.Scalar()
 		if ok && s != "all" {
-			c.errorf("%s is neither a list nor the word all", c.shown()).hint("write it as [GET, HEAD]")
+			c.Errorf("%s is neither a list nor the word all", c.Shown()).Hint("write it as [GET, HEAD]")
 		}
 		return nil, ok
 	}
-	items, ok := c.items()
+	items, ok := c.Items()
 	if ok && len(items) == 0 {
-		c.errorf("must not be empty").hint("for every method write: all")
+		c.Errorf("must not be empty").Hint("for every method write: all")
 	}
 	list := make([]string, 0, len(items))
 	for _, item := range items {
-		m, ok := item.method()
+		m, ok := readMethod(item)
 		if ok && slices.Contains(list, m) {
-			item.errorf("%s is listed twice", item.shown())
+			item.Errorf("%s is listed twice", item.Shown())
 		}
 		list = append(list, m)
 	}
 	return list, true
 }
 
-// method reads one method. Methods are case-sensitive tokens (RFC 9110 §9.1).
-func (c cursor) method() (string, bool) {
-	s, ok := c.text()
+// readMethod reads one method. Methods are case-sensitive tokens (RFC 9110 §9.1).
+func readMethod(c cursor) (string, bool) {
+	s, ok := c.Text()
 	if !ok {
 		return "", false
 	}
 	upper := strings.ToUpper(s)
 	switch {
 	case !isToken(s):
-		c.errorf("%s is not a method", c.shown())
+		c.Errorf("%s is not a method", c.Shown())
 	case upper == "CONNECT" || upper == "TRACE":
-		c.errorf("%s is never passed on", c.shown()).hint("CONNECT would open a tunnel, TRACE would show headers to scripts")
+		c.Errorf("%s is never passed on", c.Shown()).Hint("CONNECT would open a tunnel, TRACE would show headers to scripts")
 	case s != upper:
-		m := c.errorf("%s is not in upper case", c.shown())
-		if !c.secret() {
-			m.hint("did you mean %q?", upper)
+		m := c.Errorf("%s is not in upper case", c.Shown())
+		if !c.Secret() {
+			m.Hint("did you mean %q?", upper)
 		}
 	default:
 		return s, true
@@ -134,55 +136,55 @@ func defaultCachePolicy() CachePolicy {
 	return CachePolicy{Profile: "rfc9111", KeyQuery: KeyPart{All: true}, StaleIfError: defaultStaleIfError}
 }
 
-// cachePolicy reads off, on or a mapping.
-func (c cursor) cachePolicy() (CachePolicy, bool) {
+// readCachePolicy reads off, on or a mapping.
+func readCachePolicy(c cursor) (CachePolicy, bool) {
 	p := defaultCachePolicy()
-	if c.single() {
-		on, ok := c.plainSwitch()
+	if c.Single() {
+		on, ok := c.PlainSwitch()
 		if !ok {
-			c.errorf("%s is neither on, off nor a mapping", c.shown())
+			c.Errorf("%s is neither on, off nor a mapping", c.Shown())
 			return p, false
 		}
 		p.Off = !on
 		return p, true
 	}
-	o := c.object("profile", "min_ttl", "default_ttl", "max_ttl", "key", "stale_if_error", "stale_while_revalidate")
-	o.enum("profile", &p.Profile, "rfc9111", "cloudfront")
-	o.ttls(&p)
-	o.duration("stale_if_error", &p.StaleIfError, 0, longestTTL)
-	o.duration("stale_while_revalidate", &p.StaleWhileRevalidate, 0, longestTTL)
-	if key, found := o.get("key"); found {
-		ko := key.object("query", "headers")
-		set(ko, "query", &p.KeyQuery, cursor.queryKey)
-		set(ko, "headers", &p.KeyHeaders, cursor.headerNames)
+	o := c.Object("profile", "min_ttl", "default_ttl", "max_ttl", "key", "stale_if_error", "stale_while_revalidate")
+	o.Enum("profile", &p.Profile, "rfc9111", "cloudfront")
+	readTTLs(o, &p)
+	o.Duration("stale_if_error", &p.StaleIfError, 0, longestTTL)
+	o.Duration("stale_while_revalidate", &p.StaleWhileRevalidate, 0, longestTTL)
+	if key, found := o.Get("key"); found {
+		ko := key.Object("query", "headers")
+		yamldoc.Set(ko, "query", &p.KeyQuery, readQueryKey)
+		yamldoc.Set(ko, "headers", &p.KeyHeaders, readHeaderNames)
 	}
-	return p, o.ok
+	return p, o.OK()
 }
 
-// ttls reads the three bounds. In the cloudfront profile those not given follow AWS, kept in order with those given.
-func (o object) ttls(p *CachePolicy) {
-	minOK := o.duration("min_ttl", &p.MinTTL, 0, longestTTL)
-	defaultOK := o.duration("default_ttl", &p.DefaultTTL, 0, longestTTL)
-	maxOK := o.duration("max_ttl", &p.MaxTTL, 0, longestTTL)
+// readTTLs reads the three bounds. In the cloudfront profile those not given follow AWS, kept in order with those given.
+func readTTLs(o object, p *CachePolicy) {
+	minOK := o.Duration("min_ttl", &p.MinTTL, 0, longestTTL)
+	defaultOK := o.Duration("default_ttl", &p.DefaultTTL, 0, longestTTL)
+	maxOK := o.Duration("max_ttl", &p.MaxTTL, 0, longestTTL)
 	limited := maxOK && p.MaxTTL > 0
 	switch {
 	case limited && minOK && p.MinTTL > p.MaxTTL:
-		c, _ := o.get("min_ttl")
-		c.errorf("%s is above max_ttl", c.shown())
+		c, _ := o.Get("min_ttl")
+		c.Errorf("%s is above max_ttl", c.Shown())
 	case limited && defaultOK && p.DefaultTTL > p.MaxTTL:
-		c, _ := o.get("default_ttl")
-		c.errorf("%s is above max_ttl", c.shown())
+		c, _ := o.Get("default_ttl")
+		c.Errorf("%s is above max_ttl", c.Shown())
 	case minOK && defaultOK && p.DefaultTTL > 0 && p.DefaultTTL < p.MinTTL:
-		c, _ := o.get("default_ttl")
-		c.errorf("%s is below min_ttl", c.shown())
+		c, _ := o.Get("default_ttl")
+		c.Errorf("%s is below min_ttl", c.Shown())
 	}
 	if p.Profile != "cloudfront" {
 		return
 	}
-	if !o.has("max_ttl") {
+	if !o.Has("max_ttl") {
 		p.MaxTTL = max(cloudFrontMaxTTL, p.MinTTL, p.DefaultTTL)
 	}
-	if !o.has("default_ttl") {
+	if !o.Has("default_ttl") {
 		p.DefaultTTL = max(cloudFrontDefaultTTL, p.MinTTL)
 		if p.MaxTTL > 0 {
 			p.DefaultTTL = min(p.DefaultTTL, p.MaxTTL)
@@ -190,35 +192,35 @@ func (o object) ttls(p *CachePolicy) {
 	}
 }
 
-// queryKey reads all, none or a list of parameter names.
-func (c cursor) queryKey() (KeyPart, bool) {
-	if c.single() {
-		s, ok := c.enum("all", "none")
+// readQueryKey reads all, none or a list of parameter names.
+func readQueryKey(c cursor) (KeyPart, bool) {
+	if c.Single() {
+		s, ok := c.Enum("all", "none")
 		return KeyPart{All: s == "all"}, ok
 	}
-	items, ok := c.items()
+	items, ok := c.Items()
 	var part KeyPart
 	for _, item := range items {
-		name, nameOK := item.text()
+		name, nameOK := item.Text()
 		if nameOK && slices.Contains(part.Names, name) {
-			item.errorf("%s is listed twice", item.shown())
+			item.Errorf("%s is listed twice", item.Shown())
 		}
 		part.Names = append(part.Names, name)
 	}
 	return part, ok
 }
 
-func (c cursor) headerNames() ([]string, bool) {
-	items, ok := c.items()
+func readHeaderNames(c cursor) ([]string, bool) {
+	items, ok := c.Items()
 	var list []string
 	for _, item := range items {
-		s, nameOK := item.text()
+		s, nameOK := item.Text()
 		name := strings.ToLower(s)
 		switch {
 		case nameOK && !isToken(s):
-			item.errorf("%s is not a field name", item.shown())
+			item.Errorf("%s is not a field name", item.Shown())
 		case nameOK && slices.Contains(list, name):
-			item.errorf("%s is listed twice", item.shown())
+			item.Errorf("%s is listed twice", item.Shown())
 		}
 		list = append(list, name)
 	}

@@ -219,13 +219,16 @@ type Zone struct {
 // Record is one RRSet, or a policy that chooses one.
 type Record struct {
 	Name    string // fully qualified, lower case
-	Type    string // A, AAAA, TXT, ...
+	Type    string // A, AAAA, TXT, ...; TYPE65280 for a type without a name (RFC 3597 §5)
 	TTL     time.Duration
 	Policy  string   // simple when Answers is empty
 	Values  []string // simple: presentation form of each RDATA
 	Alias   *Alias   // simple: answered with another record's answers
 	Answers []Answer
-	Line    int
+	// EvaluateTargetHealth is accepted on a simple alias, where AWS consoles write it, and changes nothing there: a record that is
+	// its only answer has nothing to fall back to. Default true for an alias.
+	EvaluateTargetHealth bool
+	Line                 int
 }
 
 // Alias points at a record of the same zone and type.

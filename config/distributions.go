@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 // distributions also returns the pools of origins that are given by url.
@@ -13,7 +15,7 @@ func (d *document) distributions(top object) ([]Distribution, []Pool) {
 	var list []Distribution
 	var own []Pool
 	taken := make(map[string]cursor) // domain -> where it was first
-	for _, e := range top.named("distributions") {
+	for _, e := range top.Named("distributions") {
 		dist, pools := d.distribution(e, taken)
 		list, own = append(list, dist), append(own, pools...)
 	}
@@ -21,13 +23,13 @@ func (d *document) distributions(top object) ([]Distribution, []Pool) {
 }
 
 func (d *document) distribution(c cursor, taken map[string]cursor) (Distribution, []Pool) {
-	dist := Distribution{Name: c.key.Value}
-	o := c.object("domains", "certificate", "origins", "behaviors")
-	if domains, found := o.need("domains"); found {
+	dist := Distribution{Name: c.Key()}
+	o := c.Object("domains", "certificate", "origins", "behaviors")
+	if domains, found := o.Need("domains"); found {
 		dist.Domains = d.domains(domains, taken)
 	}
-	if cert, found := o.get("certificate"); found {
-		dist.Certificate = cert.certificate()
+	if cert, found := o.Get("certificate"); found {
+		dist.Certificate = readCertificate(cert)
 	}
 	origins, pools := d.origins(o, dist.Name)
 	dist.Origins = origins
@@ -36,18 +38,18 @@ func (d *document) distribution(c cursor, taken map[string]cursor) (Distribution
 }
 
 func (d *document) domains(c cursor, taken map[string]cursor) []string {
-	items, ok := c.items()
+	items, ok := c.Items()
 	if ok && len(items) == 0 {
-		c.errorf("a distribution needs at least one domain").hint(`"*" serves every host name`)
+		c.Errorf("a distribution needs at least one domain").Hint(`"*" serves every host name`)
 	}
 	var list []string
 	for _, item := range items {
-		domain, ok := item.domain()
+		domain, ok := readDomain(item)
 		if !ok {
 			continue
 		}
 		if first, twice := taken[domain]; twice {
-			item.errorf("%s is already served by %s in line %d", item.shown(), first.path, first.n.Line)
+			item.Errorf("%s is already served by %s in line %d", item.Shown(), first.Path(), first.Line())
 			continue
 		}
 		taken[domain] = item
@@ -56,9 +58,9 @@ func (d *document) domains(c cursor, taken map[string]cursor) []string {
 	return list
 }
 
-// domain reads a host name, an IP address, "*.name" or "*".
-func (c cursor) domain() (string, bool) {
-	s, ok := c.text()
+// readDomain reads a host name, an IP address, "*.name" or "*".
+func readDomain(c cursor) (string, bool) {
+	s, ok := c.Text()
 	if !ok {
 		return "", false
 	}
@@ -72,22 +74,22 @@ func (c cursor) domain() (string, bool) {
 	if domain == "*" || isHostName(strings.TrimPrefix(domain, "*.")) {
 		return domain, true
 	}
-	m := c.errorf("%s is not a host name", c.shown())
+	m := c.Errorf("%s is not a host name", c.Shown())
 	switch {
-	case c.secret():
+	case c.Secret():
 	case strings.Contains(s, "//"), strings.Contains(s, ":"), strings.Contains(s, "/"):
-		m.hint("without scheme, port and path")
+		m.Hint("without scheme, port and path")
 	case strings.Contains(s, "*"):
-		m.hint(`a wildcard is "*" alone or "*." at the start`)
+		m.Hint(`a wildcard is "*" alone or "*." at the start`)
 	case strings.ContainsFunc(s, func(r rune) bool { return r > '~' }):
-		m.hint("write international names in their xn-- form")
+		m.Hint("write international names in their xn-- form")
 	}
 	return "", false
 }
 
-func (c cursor) certificate() Certificate {
-	if c.single() {
-		switch s, _ := c.enum("self-signed", "acme"); s {
+func readCertificate(c cursor) Certificate {
+	if c.Single() {
+		switch s, _ := c.Enum("self-signed", "acme"); s {
 		case "self-signed":
 			return Certificate{SelfSigned: true}
 		case "acme":
@@ -96,24 +98,24 @@ func (c cursor) certificate() Certificate {
 		return Certificate{}
 	}
 	var cert Certificate
-	o := c.object("cert", "key")
-	o.need("cert")
-	o.need("key")
-	o.file("cert", &cert.CertFile)
-	o.file("key", &cert.KeyFile)
+	o := c.Object("cert", "key")
+	o.Need("cert")
+	o.Need("key")
+	o.File("cert", &cert.CertFile)
+	o.File("key", &cert.KeyFile)
 	return cert
 }
 
 func (d *document) origins(dist object, name string) ([]Origin, []Pool) {
-	c, found := dist.need("origins")
+	c, found := dist.Need("origins")
 	if !found {
 		return nil, nil
 	}
 	var list []Origin
 	var pools []Pool
-	entries := dist.named("origins")
-	if len(entries) == 0 && d.clean(c.path) {
-		c.errorf("a distribution needs at least one origin")
+	entries := dist.Named("origins")
+	if len(entries) == 0 && c.Clean() {
+		c.Errorf("a distribution needs at least one origin")
 	}
 	for _, e := range entries {
 		origin, pool := d.origin(e, name)
@@ -131,22 +133,22 @@ const (
 )
 
 func (d *document) origin(c cursor, distribution string) (Origin, *Pool) {
-	origin := Origin{Name: c.key.Value, ConnectTimeout: defaultConnectTimeout, ReadTimeout: defaultReadTimeout}
-	o := c.object("pool", "url", "host_header", "connect_timeout", "read_timeout", "tls_server_name", "skip_verify")
+	origin := Origin{Name: c.Key(), ConnectTimeout: defaultConnectTimeout, ReadTimeout: defaultReadTimeout}
+	o := c.Object("pool", "url", "host_header", "connect_timeout", "read_timeout", "tls_server_name", "skip_verify")
 	var own *Pool
 	switch {
-	case o.has("pool") && o.has("url"):
-		u, _ := o.get("url")
-		o.errorAt(u.key, u.path, "an origin has either a pool or a url, not both")
-	case o.absent("pool") && o.absent("url"):
-		o.missing("pool").hint("give the origin a pool or a url")
+	case o.Has("pool") && o.Has("url"):
+		u, _ := o.Get("url")
+		u.KeyError("an origin has either a pool or a url, not both")
+	case o.Absent("pool") && o.Absent("url"):
+		o.Missing("pool").Hint("give the origin a pool or a url")
 	}
-	o.text("pool", &origin.Pool)
-	set(o, "host_header", &origin.HostHeader, cursor.authority)
-	o.duration("connect_timeout", &origin.ConnectTimeout, time.Millisecond, time.Hour)
-	o.duration("read_timeout", &origin.ReadTimeout, time.Millisecond, day)
-	if u, found := o.get("url"); found {
-		if e, host, ok := u.originURL(); ok {
+	o.Text("pool", &origin.Pool)
+	yamldoc.Set(o, "host_header", &origin.HostHeader, readAuthority)
+	o.Duration("connect_timeout", &origin.ConnectTimeout, time.Millisecond, time.Hour)
+	o.Duration("read_timeout", &origin.ReadTimeout, time.Millisecond, day)
+	if u, found := o.Get("url"); found {
+		if e, host, ok := readOriginURL(u); ok {
 			own = &Pool{Name: distribution + "/" + origin.Name, Policy: "simple", Endpoints: []Endpoint{e}}
 			origin.Pool = own.Name
 			if e.TLS {
@@ -154,27 +156,27 @@ func (d *document) origin(c cursor, distribution string) (Origin, *Pool) {
 			}
 		}
 	}
-	set(o, "tls_server_name", &origin.TLSServerName, cursor.serverName)
-	o.boolean("skip_verify", &origin.SkipVerify)
-	if !o.unsure("url") && (own == nil || !own.Endpoints[0].TLS) {
-		o.refuse("only an origin with an https url uses TLS", "tls_server_name", "skip_verify")
+	yamldoc.Set(o, "tls_server_name", &origin.TLSServerName, readServerName)
+	o.Boolean("skip_verify", &origin.SkipVerify)
+	if !o.Unsure("url") && (own == nil || !own.Endpoints[0].TLS) {
+		o.Refuse("only an origin with an https url uses TLS", "tls_server_name", "skip_verify")
 	}
 	return origin, own
 }
 
-// originURL reads http(s)://host[:port]. It also returns the host as the name to verify.
-func (c cursor) originURL() (Endpoint, string, bool) {
-	s, ok := c.text()
+// readOriginURL reads http(s)://host[:port]. It also returns the host as the name to verify.
+func readOriginURL(c cursor) (Endpoint, string, bool) {
+	s, ok := c.Text()
 	if !ok {
 		return Endpoint{}, "", false
 	}
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		c.errorf("%s is not a url of an origin", c.shown()).hint("write it as http://HOST:PORT or https://HOST")
+		c.Errorf("%s is not a url of an origin", c.Shown()).Hint("write it as http://HOST:PORT or https://HOST")
 		return Endpoint{}, "", false
 	}
 	if (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.User != nil {
-		c.errorf("%s has more than scheme, host and port", c.shown()).hint("the path of each request is passed on as it is")
+		c.Errorf("%s has more than scheme, host and port", c.Shown()).Hint("the path of each request is passed on as it is")
 		return Endpoint{}, "", false
 	}
 	port := uint64(80)
@@ -183,21 +185,21 @@ func (c cursor) originURL() (Endpoint, string, bool) {
 	}
 	if u.Port() != "" {
 		if port, err = strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
-			c.errorf("%s: the port is out of range, 1 to 65535", c.shown())
+			c.Errorf("%s: the port is out of range, 1 to 65535", c.Shown())
 			return Endpoint{}, "", false
 		}
 	}
 	e := Endpoint{Weight: 1, TLS: u.Scheme == "https", ID: joinHostPort(strings.ToLower(u.Hostname()), uint16(port))}
-	if !c.endpointHost(&e, u.Hostname(), uint16(port)) {
+	if !endpointHost(c, &e, u.Hostname(), uint16(port)) {
 		return Endpoint{}, "", false
 	}
 	return e, strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), true
 }
 
-func (c cursor) serverName() (string, bool) {
-	s, ok := c.text()
+func readServerName(c cursor) (string, bool) {
+	s, ok := c.Text()
 	if _, err := netip.ParseAddr(s); ok && err != nil && !isHostName(s) {
-		c.errorf("%s is not a host name", c.shown())
+		c.Errorf("%s is not a host name", c.Shown())
 		return "", false
 	}
 	return strings.ToLower(s), ok

@@ -2,7 +2,6 @@ package config
 
 import (
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,21 +12,21 @@ const maxSocketPath = 107
 
 func (d *document) listeners(top object) Listeners {
 	var l Listeners
-	c, found := top.get("listeners")
+	c, found := top.Get("listeners")
 	if !found {
 		return l
 	}
-	o := c.object("http", "https", "dns", "metrics", "admin")
-	l.HTTP = o.listenOn("http")
-	l.HTTPS = o.listenOn("https")
-	l.DNS = o.listenOn("dns")
-	l.Metrics = o.listenOn("metrics")
-	if c, found := o.get("admin"); found {
-		items, _ := c.items()
+	o := c.Object("http", "https", "dns", "metrics", "admin")
+	l.HTTP = listenOn(o, "http")
+	l.HTTPS = listenOn(o, "https")
+	l.DNS = listenOn(o, "dns")
+	l.Metrics = listenOn(o, "metrics")
+	if c, found := o.Get("admin"); found {
+		items, _ := c.Items()
 		for _, item := range items {
-			path, ok := item.socket()
+			path, ok := d.socket(item)
 			if ok && slices.Contains(l.Admin, path) {
-				item.errorf("%s is listed twice", item.shown())
+				item.Errorf("%s is listed twice", item.Shown())
 			}
 			l.Admin = append(l.Admin, path)
 		}
@@ -35,50 +34,47 @@ func (d *document) listeners(top object) Listeners {
 	return l
 }
 
-func (o object) listenOn(key string) []netip.AddrPort {
-	c, found := o.get(key)
+func listenOn(o object, key string) []netip.AddrPort {
+	c, found := o.Get(key)
 	if !found {
 		return nil
 	}
-	items, _ := c.items()
+	items, _ := c.Items()
 	list := make([]netip.AddrPort, 0, len(items))
 	for _, item := range items {
-		a, _ := item.addrPort(0) // port 0 lets the system choose
+		a, _ := readAddrPort(item, 0) // port 0 lets the system choose
 		list = append(list, a)
 	}
 	return list
 }
 
 // socket reads unix:PATH and returns the absolute path.
-func (c cursor) socket() (string, bool) {
-	s, ok := c.text()
+func (d *document) socket(c cursor) (string, bool) {
+	s, ok := c.Text()
 	if !ok {
 		return "", false
 	}
 	path, found := strings.CutPrefix(s, "unix:")
 	if !found || path == "" {
-		c.errorf("%s is not a unix socket", c.shown()).hint("write it as unix:PATH: the admin API has no network listener")
+		c.Errorf("%s is not a unix socket", c.Shown()).Hint("write it as unix:PATH: the admin API has no network listener")
 		return "", false
 	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(c.d.dir, path)
-	}
-	path = filepath.Clean(path)
+	path = d.Abs(path)
 	if len(path) > maxSocketPath {
-		c.errorf("the absolute path of this socket has %d bytes; the system allows %d", len(path), maxSocketPath).
-			hint("use a shorter folder, such as one below /run")
+		c.Errorf("the absolute path of this socket has %d bytes; the system allows %d", len(path), maxSocketPath).
+			Hint("use a shorter folder, such as one below /run")
 		return "", false
 	}
 	return path, true
 }
 
-// addrPort reads IP:port with a port from lowest to 65535.
-func (c cursor) addrPort(lowest int) (netip.AddrPort, bool) {
-	s, ok := c.text()
+// readAddrPort reads IP:port with a port from lowest to 65535.
+func readAddrPort(c cursor, lowest int) (netip.AddrPort, bool) {
+	s, ok := c.Text()
 	if !ok {
 		return netip.AddrPort{}, false
 	}
-	host, port, ok := c.splitPort(s, lowest)
+	host, port, ok := splitPort(c, s, lowest)
 	if !ok {
 		return netip.AddrPort{}, false
 	}
@@ -86,31 +82,31 @@ func (c cursor) addrPort(lowest int) (netip.AddrPort, bool) {
 	if err == nil {
 		return netip.AddrPortFrom(addr.Unmap(), port), true
 	}
-	m := c.errorf("%s has no valid IP address before the port", c.shown())
+	m := c.Errorf("%s has no valid IP address before the port", c.Shown())
 	switch {
-	case c.secret():
+	case c.Secret():
 	case host == "":
-		m.hint("for every address of this host write 0.0.0.0:%d or [::]:%d", port, port)
+		m.Hint("for every address of this host write 0.0.0.0:%d or [::]:%d", port, port)
 	case host == "localhost":
-		m.hint("did you mean \"127.0.0.1:%d\"?", port)
+		m.Hint("did you mean \"127.0.0.1:%d\"?", port)
 	case isHostName(host):
-		m.hint("a name cannot stand here, only an IP address")
+		m.Hint("a name cannot stand here, only an IP address")
 	}
 	return netip.AddrPort{}, false
 }
 
 // splitPort splits host:port and checks the port. The brackets of an IPv6 address are removed.
-func (c cursor) splitPort(s string, lowest int) (host string, port uint16, ok bool) {
+func splitPort(c cursor, s string, lowest int) (host string, port uint16, ok bool) {
 	i := strings.LastIndexByte(s, ':')
 	bare := strings.Count(s, ":") > 1 && s[0] != '['
 	if i < 0 || s[len(s)-1] == ']' || bare {
-		m := c.errorf("%s has no port", c.shown())
+		m := c.Errorf("%s has no port", c.Shown())
 		switch {
-		case c.secret():
+		case c.Secret():
 		case bare:
-			m.hint("an IPv6 address with a port is written [2001:db8::1]:443")
+			m.Hint("an IPv6 address with a port is written [2001:db8::1]:443")
 		default:
-			m.hint("write it as %s:PORT", c.unquoted())
+			m.Hint("write it as %s:PORT", c.Unquoted())
 		}
 		return "", 0, false
 	}
@@ -121,12 +117,12 @@ func (c cursor) splitPort(s string, lowest int) (host string, port uint16, ok bo
 	n, err := strconv.Atoi(s[i+1:])
 	switch {
 	case !isDigits(s[i+1:]):
-		c.errorf("%s has no port number after the colon", c.shown())
+		c.Errorf("%s has no port number after the colon", c.Shown())
 	case err != nil || n < lowest || n > 65535:
-		if c.secret() {
-			c.errorf("%s: the port is out of range, %d to 65535", c.shown(), lowest)
+		if c.Secret() {
+			c.Errorf("%s: the port is out of range, %d to 65535", c.Shown(), lowest)
 		} else {
-			c.errorf("port %s is out of range, %d to 65535", s[i+1:], lowest)
+			c.Errorf("port %s is out of range, %d to 65535", s[i+1:], lowest)
 		}
 	default:
 		return host, uint16(n), true
@@ -134,11 +130,11 @@ func (c cursor) splitPort(s string, lowest int) (host string, port uint16, ok bo
 	return "", 0, false
 }
 
-// dialAddress reads IP:port of something to connect to.
-func (c cursor) dialAddress() (netip.AddrPort, bool) {
-	a, ok := c.addrPort(1)
+// readDialAddress reads IP:port of something to connect to.
+func readDialAddress(c cursor) (netip.AddrPort, bool) {
+	a, ok := readAddrPort(c, 1)
 	if ok && !dialable(a.Addr()) {
-		c.errorf("%s is not an address one can connect to", c.shown())
+		c.Errorf("%s is not an address one can connect to", c.Shown())
 		return netip.AddrPort{}, false
 	}
 	return a, ok
@@ -180,8 +176,8 @@ func (d *document) checkListeners(cfg *Config) {
 		if j < 0 {
 			continue
 		}
-		first, second := d.find(uses[j].at...), d.find(use.at...)
-		second.errorf("%s is already taken by %s in line %d", second.shown(), first.path, first.n.Line)
+		first, second := d.Find(uses[j].at...), d.Find(use.at...)
+		second.Errorf("%s is already taken by %s in line %d", second.Shown(), first.Path(), first.Line())
 	}
 }
 

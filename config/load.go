@@ -1,17 +1,14 @@
 package config
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
-	"go.yaml.in/yaml/v4"
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 // Env is everything outside the file that a configuration can depend on. The zero Env has no variables and no files.
@@ -35,12 +32,12 @@ func Load(path string) (*Config, Warnings, error) {
 	if err != nil {
 		return nil, nil, Errors{{File: path, Message: fmt.Sprintf("find its folder: %v", err)}}
 	}
-	src, err := readLimited(path, maxFileBytes)
+	src, err := readLimited(path, yamldoc.MaxFileBytes)
 	if err != nil {
 		return nil, nil, Errors{{File: path, Message: fmt.Sprintf("cannot be read: %v", cause(err))}}
 	}
 	hostname, err := os.Hostname()
-	if err != nil || !isName(hostname) {
+	if err != nil || !yamldoc.IsName(hostname) {
 		hostname = "" // a host without a usable name is no reason to refuse the file
 	}
 	return Parse(path, src, Env{Dir: dir, Hostname: hostname, Lookup: os.LookupEnv, ReadFile: readSecret})
@@ -49,53 +46,42 @@ func Load(path string) (*Config, Warnings, error) {
 // Parse is Load without I/O of its own: src is the content of the file, which mistakes name as file, and env the world
 // around it. Equal arguments give equal results.
 func Parse(file string, src []byte, env Env) (*Config, Warnings, error) {
-	d := &document{
-		file: file, dir: env.Dir, src: string(src), lines: splitLines(string(src)), env: env,
-		texts: make(map[*yaml.Node]substituted), zoneKeys: make(map[string]string), sum: sha256.New(),
+	read, ok := yamldoc.Parse(file, src, yamldoc.Env{Dir: env.Dir, Lookup: env.Lookup, ReadFile: env.ReadFile})
+	d := &document{Document: read, hostname: env.Hostname, zoneKeys: make(map[string]string)}
+	var cfg *Config
+	if ok {
+		cfg = d.decode()
 	}
-	if d.dir == "" {
-		d.dir = filepath.Dir(file)
+	if d.Failed() {
+		return nil, nil, d.Errors()
 	}
-	_, _ = d.sum.Write(src) // a hash never fails
-	cfg := d.decode()
-	if len(d.errors) > 0 {
-		return nil, nil, Errors(sorted(d.errors))
-	}
-	cfg.File = filepath.Join(d.dir, filepath.Base(file))
-	cfg.Sum = hex.EncodeToString(d.sum.Sum(nil))
-	return cfg, Warnings(sorted(d.warnings)), nil
+	cfg.File = d.Abs(filepath.Base(file))
+	cfg.Sum = d.Sum()
+	return cfg, d.Warnings(), nil
 }
+
+// The generic halves of reading, under the names that this package's own code has for them.
+type (
+	cursor = yamldoc.Cursor
+	object = yamldoc.Object
+)
 
 // document is one file on its way to a Config.
 type document struct {
-	file  string // as shown in mistakes
-	dir   string
-	src   string
-	lines []string
-	env   Env
-	sum   hash.Hash // of the source and, in their order, of everything substituted into it
-
+	*yamldoc.Document
+	hostname string // default of edge.name
 	root     object
-	texts    map[*yaml.Node]substituted
 	zoneKeys map[string]string // normal name of a zone -> as written
-	errors   []*Mistake
-	warnings []*Mistake
 }
 
 // decode runs the passes, each over the result of the one before. The Config is complete only if no pass reported a mistake.
 func (d *document) decode() *Config {
-	tree := d.parseTree()
-	if tree == nil {
-		return nil
-	}
-	top := cursor{d: d, n: follow(tree)}
-	d.substitute(top)
-	cfg := d.sections(top)
-	if d.root.ok {
+	cfg := d.sections(d.Top())
+	if d.root.OK() {
 		d.checkReferences(cfg)
 		d.checkListeners(cfg)
 	}
-	if len(d.errors) == 0 {
+	if !d.Failed() {
 		d.inheritTTLs(cfg)
 		d.warn(cfg)
 	}
@@ -104,13 +90,13 @@ func (d *document) decode() *Config {
 
 // sections decodes the top level.
 func (d *document) sections(top cursor) *Config {
-	d.root = top.object("version", "edge", "state_dir", "regions", "listeners", "cache", "geo", "log", "limits",
+	d.root = top.Object("version", "edge", "state_dir", "regions", "listeners", "cache", "geo", "log", "limits",
 		"trusted_proxies", "checks", "pools", "distributions", "zones", "accelerators")
 	o := d.root
 	d.version(o)
-	cfg := &Config{StateDir: filepath.Join(d.dir, "state")}
+	cfg := &Config{StateDir: d.Abs("state")}
 	cfg.Edge = d.edge(o)
-	o.file("state_dir", &cfg.StateDir)
+	o.File("state_dir", &cfg.StateDir)
 	cfg.Regions = d.regions(o)
 	cfg.Listeners = d.listeners(o)
 	cfg.Cache = d.cache(o)
@@ -131,15 +117,15 @@ func (d *document) sections(top cursor) *Config {
 }
 
 func (d *document) version(o object) {
-	c, found := o.get("version")
+	c, found := o.Get("version")
 	if !found {
-		if o.absent("version") {
-			d.at(1, 1, "version", "missing").hint("add version: 1")
+		if o.Absent("version") {
+			d.At(1, 1, "version", "missing").Hint("add version: 1")
 		}
 		return
 	}
-	if s, ok := c.scalar(); ok && s != "1" {
-		c.errorf("this is version %s of the format; only version 1 is known", c.shown()).hint("write version: 1")
+	if s, ok := c.Scalar(); ok && s != "1" {
+		c.Errorf("this is version %s of the format; only version 1 is known", c.Shown()).Hint("write version: 1")
 	}
 }
 
@@ -155,7 +141,7 @@ func readLimited(path string, limit int64) ([]byte, error) {
 	return data, err
 }
 
-func readSecret(path string) ([]byte, error) { return readLimited(path, maxSecretBytes) }
+func readSecret(path string) ([]byte, error) { return readLimited(path, yamldoc.MaxSecretBytes) }
 
 // cause drops the operation and the path from a file error; the mistake names the file already.
 func cause(err error) error {

@@ -72,6 +72,8 @@ zones:
     hostmaster: dns@example.org
     records:
       - {name: www, type: A, values: [192.0.2.1, 192.0.2.2]}
+      - {name: "@", type: A, alias: {record: www}, evaluate_target_health: true}
+      - {name: generic, type: TYPE65280, values: ['\# 4 c0000201']}
       - {name: geo, type: A, ttl: 30s, policy: geolocation, answers: [
           {id: ca, country: US, subdivision: CA, values: [192.0.2.1], check: h},
           {id: eu, continent: EU, alias: {record: www}, evaluate_target_health: false},

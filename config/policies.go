@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 // policyKeys are the keys that answers have under one policy, or under any for "".
@@ -28,141 +30,141 @@ func policyKeys(policy string) []string {
 	return []string{"weight", "role", "region", "country", "continent", "subdivision", "default", "cidrs", "lat", "lon", "bias"}
 }
 
-// steering reads what the policy of the record goes by. policy is empty when it is not known; nothing is required or refused
+// readSteering reads what the policy of the record goes by. policy is empty when it is not known; nothing is required or refused
 // then.
-func (o object) steering(a *Answer, policy string) {
-	o.integer("weight", &a.Weight, 0, 255)
-	o.enum("role", &a.Role, "primary", "secondary")
-	o.text("region", &a.Region)
-	set(o, "country", &a.Country, cursor.country)
-	o.enum("continent", &a.Continent, "AF", "AN", "AS", "EU", "NA", "OC", "SA")
-	set(o, "subdivision", &a.Subdivision, cursor.subdivision)
-	o.boolean("default", &a.Default)
-	set(o, "cidrs", &a.CIDRs, cursor.blocks)
-	o.point(a)
-	o.integer("bias", &a.Bias, -99, 99)
+func readSteering(o object, a *Answer, policy string) {
+	o.Integer("weight", &a.Weight, 0, 255)
+	o.Enum("role", &a.Role, "primary", "secondary")
+	o.Text("region", &a.Region)
+	yamldoc.Set(o, "country", &a.Country, readCountry)
+	o.Enum("continent", &a.Continent, "AF", "AN", "AS", "EU", "NA", "OC", "SA")
+	yamldoc.Set(o, "subdivision", &a.Subdivision, readSubdivision)
+	o.Boolean("default", &a.Default)
+	yamldoc.Set(o, "cidrs", &a.CIDRs, readBlocks)
+	readPoint(o, a)
+	o.Integer("bias", &a.Bias, -99, 99)
 	if policy == "" {
 		return
 	}
 	for _, key := range policyKeys("") {
 		if !slices.Contains(policyKeys(policy), key) {
-			o.refuse(fmt.Sprintf("policy %s does not go by this", policy), key)
+			o.Refuse(fmt.Sprintf("policy %s does not go by this", policy), key)
 		}
 	}
 	switch policy {
 	case "weighted":
-		o.need("weight")
+		o.Need("weight")
 	case "failover":
-		o.need("role")
+		o.Need("role")
 	case "latency":
-		o.need("region")
+		o.Need("region")
 	case "geolocation":
-		o.place(a)
+		checkPlace(o, a)
 	case "geoproximity":
-		o.nearBy()
+		checkNearBy(o)
 	case "cidr":
-		o.oneOf("blocks of addresses", "cidrs", "default")
+		oneOf(o, "blocks of addresses", "cidrs", "default")
 	case "multivalue":
-		o.refuse("a multivalue answer has values, not an alias", "alias")
+		o.Refuse("a multivalue answer has values, not an alias", "alias")
 	}
 }
 
-func (o object) point(a *Answer) {
-	lat := o.number("lat", &a.Lat, -90, 90)
-	lon := o.number("lon", &a.Lon, -180, 180)
+func readPoint(o object, a *Answer) {
+	lat := o.Number("lat", &a.Lat, -90, 90)
+	lon := o.Number("lon", &a.Lon, -180, 180)
 	a.HasPoint = lat && lon
 }
 
-// given are those of keys that are written; default: false is as good as not written.
-func (o object) given(keys ...string) []string {
+// givenKeys are those of keys that are written; default: false is as good as not written.
+func givenKeys(o object, keys ...string) []string {
 	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
-		c, found := o.get(key)
-		return !found || key == "default" && c.n.Value == "false"
+		c, found := o.Get(key)
+		return !found || key == "default" && c.Raw() == "false"
 	})
 }
 
 // oneOf reports an answer that does not have exactly one of the keys.
-func (o object) oneOf(what string, keys ...string) {
-	given := o.given(keys...)
+func oneOf(o object, what string, keys ...string) {
+	given := givenKeys(o, keys...)
 	switch {
 	case len(given) > 1:
-		c, _ := o.get(given[1])
-		o.errorAt(c.key, c.path, "an answer has one of "+strings.Join(keys, ", "))
-	case len(given) == 0 && !slices.ContainsFunc(keys, o.unsure):
-		o.missing(keys[0]).hint("%s, or default: true for everyone else", what)
+		c, _ := o.Get(given[1])
+		c.KeyError("an answer has one of " + strings.Join(keys, ", "))
+	case len(given) == 0 && !slices.ContainsFunc(keys, o.Unsure):
+		o.Missing(keys[0]).Hint("%s, or default: true for everyone else", what)
 	}
 }
 
-// place checks which part of the earth an answer is for (Route 53: one of state, country, continent and default).
-func (o object) place(a *Answer) {
-	c, found := o.get("subdivision")
-	if found && o.absent("country") {
-		o.errorAt(c.key, c.path, "a subdivision needs its country").hint("add country: US")
+// checkPlace checks which part of the earth an answer is for (Route 53: one of state, country, continent and default).
+func checkPlace(o object, a *Answer) {
+	c, found := o.Get("subdivision")
+	if found && o.Absent("country") {
+		c.KeyError("a subdivision needs its country").Hint("add country: US")
 		return
 	}
-	o.oneOf("a place", "country", "continent", "default")
-	if country, _ := o.get("country"); found && a.Country != "US" && a.Country != "" {
-		c.errorf("only states of the US are known, not of %s", country.shown())
+	oneOf(o, "a place", "country", "continent", "default")
+	if country, _ := o.Get("country"); found && a.Country != "US" && a.Country != "" {
+		c.Errorf("only states of the US are known, not of %s", country.Shown())
 	}
 }
 
-// nearBy checks that an answer stands at exactly one point.
-func (o object) nearBy() {
-	region, point := o.has("region"), o.has("lat") || o.has("lon")
+// checkNearBy checks that an answer stands at exactly one point.
+func checkNearBy(o object) {
+	region, point := o.Has("region"), o.Has("lat") || o.Has("lon")
 	switch {
 	case region && point:
-		c, found := o.get("lat")
+		c, found := o.Get("lat")
 		if !found {
-			c, _ = o.get("lon")
+			c, _ = o.Get("lon")
 		}
-		o.errorAt(c.key, c.path, "an answer has either a region or lat and lon")
+		c.KeyError("an answer has either a region or lat and lon")
 	case point:
-		o.need("lat")
-		o.need("lon")
-	case o.absent("region") && o.absent("lat") && o.absent("lon"):
-		o.missing("region").hint("a region, or lat and lon")
+		o.Need("lat")
+		o.Need("lon")
+	case o.Absent("region") && o.Absent("lat") && o.Absent("lon"):
+		o.Missing("region").Hint("a region, or lat and lon")
 	}
 }
 
-func (c cursor) country() (string, bool) {
-	s, ok := c.text()
+func readCountry(c cursor) (string, bool) {
+	s, ok := c.Text()
 	if !ok || slices.Contains(countries(), s) {
 		return s, ok
 	}
-	m := c.errorf("%s is not a country code of ISO 3166", c.shown())
+	m := c.Errorf("%s is not a country code of ISO 3166", c.Shown())
 	switch upper := strings.ToUpper(s); {
-	case c.secret():
+	case c.Secret():
 	case s == "*":
-		m.hint("for everyone else write default: true")
+		m.Hint("for everyone else write default: true")
 	case s == "UK":
-		m.hint(`did you mean "GB"?`)
+		m.Hint(`did you mean "GB"?`)
 	case slices.Contains(countries(), upper):
-		m.hint("did you mean %q?", upper)
+		m.Hint("did you mean %q?", upper)
 	}
 	return "", false
 }
 
-func (c cursor) subdivision() (string, bool) {
-	s, ok := c.text()
+func readSubdivision(c cursor) (string, bool) {
+	s, ok := c.Text()
 	if !ok || slices.Contains(states(), s) {
 		return s, ok
 	}
-	m := c.errorf("%s is not the code of a US state", c.shown())
-	if upper := strings.ToUpper(s); !c.secret() && slices.Contains(states(), upper) {
-		m.hint("did you mean %q?", upper)
+	m := c.Errorf("%s is not the code of a US state", c.Shown())
+	if upper := strings.ToUpper(s); !c.Secret() && slices.Contains(states(), upper) {
+		m.Hint("did you mean %q?", upper)
 	}
 	return "", false
 }
 
-// blocks reads the networks of one answer. Their lengths are those of a CIDR collection in Route 53.
-func (c cursor) blocks() ([]netip.Prefix, bool) {
-	items, ok := c.items()
+// readBlocks reads the networks of one answer. Their lengths are those of a CIDR collection in Route 53.
+func readBlocks(c cursor) ([]netip.Prefix, bool) {
+	items, ok := c.Items()
 	if ok && len(items) == 0 {
-		c.errorf("must not be empty")
+		c.Errorf("must not be empty")
 	}
 	list := make([]netip.Prefix, 0, len(items))
 	for _, item := range items {
-		p, prefixOK := item.prefix()
+		p, prefixOK := readPrefix(item)
 		longest := 24
 		if p.IsValid() && p.Addr().Is6() {
 			longest = 48
@@ -170,10 +172,10 @@ func (c cursor) blocks() ([]netip.Prefix, bool) {
 		switch {
 		case !prefixOK:
 		case p.Bits() == 0:
-			item.errorf("%s is everyone", item.shown()).hint("write default: true instead of cidrs")
+			item.Errorf("%s is everyone", item.Shown()).Hint("write default: true instead of cidrs")
 		case p.Bits() > longest:
-			item.errorf("%s is longer than /%d", item.shown(), longest).
-				hint("resolvers send no more than that of a client's address (RFC 7871 §11.1)")
+			item.Errorf("%s is longer than /%d", item.Shown(), longest).
+				Hint("resolvers send no more than that of a client's address (RFC 7871 §11.1)")
 		}
 		list = append(list, p)
 	}
@@ -186,7 +188,7 @@ func (d *document) policyRules(c cursor, r *Record) {
 	for i, a := range r.Answers {
 		if first := ids[a.ID]; first > 0 && a.ID != "" {
 			id := d.answerKey(c, i, "id")
-			id.errorf("the id %s is used twice, first in line %d", id.shown(), first)
+			id.Errorf("the id %s is used twice, first in line %d", id.Shown(), first)
 		}
 		ids[a.ID] = a.Line
 	}
@@ -202,17 +204,17 @@ func (d *document) policyRules(c cursor, r *Record) {
 		d.unique(c, r, "block", blocksOf, "cidrs", "default")
 	case "multivalue":
 		if r.Type == "CNAME" || r.Type == "NS" {
-			c.errorAt(c.key, c.path, "a name with a "+r.Type+" record cannot have several answers at once").hint("choose another policy")
+			c.KeyError("a name with a " + r.Type + " record cannot have several answers at once").Hint("choose another policy")
 		}
 	}
 	if r.Type == "NS" && r.Policy != "multivalue" && r.Policy != "" {
-		c.errorAt(c.key, c.path, "a delegation cannot depend on who asks").hint("write its name servers as values")
+		c.KeyError("a delegation cannot depend on who asks").Hint("write its name servers as values")
 	}
 }
 
 func (d *document) answerKey(c cursor, i int, key string) cursor {
-	a := c.item(i)
-	if found, ok := a.step(key); ok {
+	a := c.Item(i)
+	if found, ok := a.Step(key); ok {
 		return found
 	}
 	return a
@@ -226,7 +228,7 @@ func (d *document) failoverRule(c cursor, r *Record) {
 	if count[""] > 0 || count["primary"] == 1 && count["secondary"] == 1 {
 		return // a role that is missing or wrong has been reported
 	}
-	c.errorAt(c.key, c.path, fmt.Sprintf("policy failover has exactly one primary and one secondary, not %d and %d",
+	c.KeyError(fmt.Sprintf("policy failover has exactly one primary and one secondary, not %d and %d",
 		count["primary"], count["secondary"]))
 }
 
@@ -235,13 +237,13 @@ func (d *document) failoverRule(c cursor, r *Record) {
 func (d *document) unique(c cursor, r *Record, what string, of func(Answer) []string, keys ...string) {
 	first := make(map[string]int) // line of the answer
 	for i, a := range r.Answers {
-		at := c.item(i)
-		if slices.ContainsFunc(keys, func(key string) bool { return !d.clean(joinPath(at.path, key)) }) {
+		at := c.Item(i)
+		if slices.ContainsFunc(keys, func(key string) bool { return !at.CleanAt(key) }) {
 			continue
 		}
 		for _, v := range of(a) {
 			if line := first[v]; line > 0 {
-				at.firstOf(keys).errorf("the %s is already that of the answer in line %d", what, line)
+				firstOf(at, keys).Errorf("the %s is already that of the answer in line %d", what, line)
 				break
 			}
 			if v != "" {
@@ -252,9 +254,9 @@ func (d *document) unique(c cursor, r *Record, what string, of func(Answer) []st
 }
 
 // firstOf is the value under the first of the keys there is, or c itself.
-func (c cursor) firstOf(keys []string) cursor {
+func firstOf(c cursor, keys []string) cursor {
 	for _, key := range keys {
-		if found, ok := c.step(key); ok {
+		if found, ok := c.Step(key); ok {
 			return found
 		}
 	}

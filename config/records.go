@@ -2,83 +2,87 @@ package config
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 // record decodes one record of z, whose own fields are complete by now.
 func (d *document) record(c cursor, z *Zone) Record {
-	r := Record{Policy: "simple", TTL: z.TTL, Line: c.n.Line}
-	o := c.object("name", "type", "ttl", "policy", "values", "alias", "answers")
-	o.need("name")
-	set(o, "name", &r.Name, func(c cursor) (string, bool) { return c.ownerName(z.Name) })
-	if c, found := o.need("type"); found {
-		r.Type, _ = c.recordType()
+	r := Record{Policy: "simple", TTL: z.TTL, Line: c.Line()}
+	o := c.Object("name", "type", "ttl", "policy", "values", "alias", "evaluate_target_health", "answers")
+	o.Need("name")
+	yamldoc.Set(o, "name", &r.Name, func(c cursor) (string, bool) { return readOwnerName(c, z.Name) })
+	if c, found := o.Need("type"); found {
+		r.Type, _ = readRecordType(c)
 	}
-	set(o, "ttl", &r.TTL, cursor.ttl)
-	o.oneContent()
-	if v, found := o.get("values"); found {
-		r.Values = v.values(r.Type)
+	yamldoc.Set(o, "ttl", &r.TTL, readTTL)
+	oneContent(o)
+	if v, found := o.Get("values"); found {
+		r.Values = readValues(v, r.Type)
 	}
-	set(o, "alias", &r.Alias, func(c cursor) (*Alias, bool) { return c.alias(z.Name) })
+	yamldoc.Set(o, "alias", &r.Alias, func(c cursor) (*Alias, bool) { return readAlias(c, z.Name) })
+	targetHealth(o, &r.EvaluateTargetHealth)
 	d.policy(o, &r, z)
-	if o.has("ttl") && r.onlyAliases() {
-		ttl, _ := o.get("ttl")
-		ttl.warnf("has no effect: an alias is answered with the TTL of what it points at").hint("remove it")
+	if o.Has("ttl") && r.onlyAliases() {
+		ttl, _ := o.Get("ttl")
+		ttl.Warnf("has no effect: an alias is answered with the TTL of what it points at").Hint("remove it")
 	}
 	return r
 }
 
 // oneContent reports a record that does not have exactly one of values, alias and answers.
-func (o object) oneContent() {
+func oneContent(o object) {
 	kinds := []string{"values", "alias", "answers"}
 	var present []string
 	for _, k := range kinds {
-		if o.has(k) {
+		if o.Has(k) {
 			present = append(present, k)
 		}
 	}
 	switch {
 	case len(present) > 1:
-		c, _ := o.get(present[1])
-		o.errorAt(c.key, c.path, "a record has one of values, alias and answers, not several")
-	case len(present) == 0 && o.absent("values") && o.absent("alias") && o.absent("answers"):
+		c, _ := o.Get(present[1])
+		c.KeyError("a record has one of values, alias and answers, not several")
+	case len(present) == 0 && o.Absent("values") && o.Absent("alias") && o.Absent("answers"):
 		key := "values"
-		if o.has("policy") {
+		if o.Has("policy") {
 			key = "answers"
 		}
-		o.missing(key).hint("a record has values, an alias, or a policy with answers")
+		o.Missing(key).Hint("a record has values, an alias, or a policy with answers")
 	}
 }
 
 // policy reads policy and answers, which come together or not at all.
 func (d *document) policy(o object, r *Record, z *Zone) {
-	p, hasPolicy := o.get("policy")
+	p, hasPolicy := o.Get("policy")
 	if hasPolicy {
-		policy, ok := p.enum("simple", "weighted", "latency", "failover", "geolocation", "geoproximity", "cidr", "multivalue")
+		policy, ok := p.Enum("simple", "weighted", "latency", "failover", "geolocation", "geoproximity", "cidr", "multivalue")
 		r.Policy = policy // empty when it could not be read: the rules of no policy apply
 		switch {
-		case ok && policy == "simple" && o.has("answers"):
-			p.errorf("policy simple has values or an alias, not answers").hint("choose the policy that picks among the answers")
+		case ok && policy == "simple" && o.Has("answers"):
+			p.Errorf("policy simple has values or an alias, not answers").Hint("choose the policy that picks among the answers")
 			r.Policy = ""
-		case ok && policy != "simple" && !o.has("answers") && (o.has("values") || o.has("alias")):
-			p.errorf("policy %s chooses among answers, and there are none", p.shown()).
-				hint("move the values into answers: [{id: ..., values: [...]}]")
+		case ok && policy != "simple" && !o.Has("answers") && (o.Has("values") || o.Has("alias")):
+			p.Errorf("policy %s chooses among answers, and there are none", p.Shown()).
+				Hint("move the values into answers: [{id: ..., values: [...]}]")
 		}
-	} else if o.has("answers") {
-		if o.absent("policy") {
-			o.missing("policy").hint("say how to choose among the answers, such as policy: weighted")
+	} else if o.Has("answers") {
+		if o.Absent("policy") {
+			o.Missing("policy").Hint("say how to choose among the answers, such as policy: weighted")
 		}
 		r.Policy = ""
 	}
-	answers, found := o.get("answers")
+	answers, found := o.Get("answers")
 	if !found {
 		return
 	}
-	items, ok := answers.items()
+	items, ok := answers.Items()
 	if ok && len(items) == 0 {
-		answers.errorf("must not be empty")
+		answers.Errorf("must not be empty")
 	}
 	for _, item := range items {
 		r.Answers = append(r.Answers, d.answer(item, r, z))
@@ -94,25 +98,52 @@ func (r *Record) onlyAliases() bool {
 	return !slices.ContainsFunc(r.Answers, func(a Answer) bool { return a.Alias == nil })
 }
 
-// recordType reads the name of a type that a zone can hold as a record of its own.
-func (c cursor) recordType() (string, bool) {
-	s, ok := c.text()
+// readRecordType reads the name of a type that a zone can hold as a record of its own.
+func readRecordType(c cursor) (string, bool) {
+	s, ok := c.Text()
 	if !ok {
 		return "", false
 	}
-	upper := strings.ToUpper(s)
-	if upper == "SOA" {
-		c.errorf("the SOA record is made from the zone").hint("see ttl, negative_ttl and hostmaster of the zone")
+	name, known := typeName(s)
+	switch {
+	case known:
+		return name, true
+	case name == "SOA":
+		c.Errorf("the SOA record is made from the zone").Hint("see ttl, negative_ttl and hostmaster of the zone")
 		return "", false
 	}
-	if t, known := dns.StringToType[upper]; known && dns.TypeToRR[t] != nil && !slices.Contains(otherTypes(), upper) {
-		return upper, true
-	}
-	m := c.errorf("%s is not a record type", c.shown())
-	if !c.secret() {
-		m.meant(upper, recordTypes())
+	m := c.Errorf("%s is not a record type", c.Shown())
+	switch _, numbered := typeNumber(name); {
+	case c.Secret():
+	case numbered:
+		m.Hint("numbers of record types are TYPE1 to TYPE127 and TYPE256 to TYPE65534 (RFC 6895 §3.1)")
+	default:
+		m.Meant(name, recordTypes())
 	}
 	return "", false
+}
+
+// typeName returns the upper-case name of a type, and whether a zone can hold it as a record of its own. A type that has no name
+// is written as TYPE65280, and one that has may be (RFC 3597 §5).
+func typeName(s string) (string, bool) {
+	name := strings.ToUpper(s)
+	t, known := dns.StringToType[name]
+	if number, numbered := typeNumber(name); numbered && !known {
+		t, name = number, "TYPE"+strconv.Itoa(int(number))
+		if own := dns.TypeToString[t]; dns.TypeToRR[t] != nil {
+			name, known = own, true
+		} else if t > 0 && t < 128 || t > 255 && t < 65535 { // the others are questions and meta types (RFC 6895 §3.1)
+			return name, !slices.Contains(otherTypes(), own)
+		}
+	}
+	return name, known && dns.TypeToRR[t] != nil && !slices.Contains(otherTypes(), name)
+}
+
+// typeNumber reads TYPE65280.
+func typeNumber(name string) (uint16, bool) {
+	digits, found := strings.CutPrefix(name, "TYPE")
+	n, err := strconv.ParseUint(digits, 10, 16)
+	return uint16(n), found && err == nil
 }
 
 // otherTypes are the types that are no records of a zone: questions, transport (RFC 6895 §3.1) and what a signer makes.
@@ -135,45 +166,50 @@ func recordTypes() []string {
 	return append(list, rest...)
 }
 
-// alias reads {record: NAME}. Whether the record exists is known only once the zone is complete.
-func (c cursor) alias(zone string) (*Alias, bool) {
-	o := c.object("record")
+// readAlias reads {record: NAME}. Whether the record exists is known only once the zone is complete.
+func readAlias(c cursor, zone string) (*Alias, bool) {
+	o := c.Object("record")
 	var a Alias
-	o.need("record")
-	ok := set(o, "record", &a.Record, func(c cursor) (string, bool) { return c.ownerName(zone) })
+	o.Need("record")
+	ok := yamldoc.Set(o, "record", &a.Record, func(c cursor) (string, bool) { return readOwnerName(c, zone) })
 	return &a, ok
+}
+
+// targetHealth reads what belongs to an alias alone. It is true unless the file says otherwise, as AWS consoles set it.
+func targetHealth(o object, into *bool) {
+	*into = o.Has("alias")
+	if !o.Has("alias") && !o.Unsure("alias") {
+		o.Refuse("only an alias has a target whose health can be evaluated", "evaluate_target_health")
+	}
+	o.Boolean("evaluate_target_health", into)
 }
 
 // answer decodes one choice of a policy record.
 func (d *document) answer(c cursor, r *Record, z *Zone) Answer {
-	a := Answer{Line: c.n.Line}
+	a := Answer{Line: c.Line()}
 	common := []string{"id", "values", "alias", "evaluate_target_health", "check"}
-	o := c.object(append(common, policyKeys("")...)...)
-	if id, found := o.need("id"); found {
-		if s, ok := id.text(); ok && len(s) > 128 { // as a SetIdentifier of Route 53
-			id.errorf("an id has at most 128 characters")
+	o := c.Object(append(common, policyKeys("")...)...)
+	if id, found := o.Need("id"); found {
+		if s, ok := id.Text(); ok && len(s) > 128 { // as a SetIdentifier of Route 53
+			id.Errorf("an id has at most 128 characters")
 		} else {
 			a.ID = s
 		}
 	}
-	v, hasValues := o.get("values")
+	v, hasValues := o.Get("values")
 	switch {
-	case hasValues && o.has("alias"):
-		alias, _ := o.get("alias")
-		o.errorAt(alias.key, alias.path, "an answer has either values or an alias, not both")
-	case o.absent("values") && o.absent("alias"):
-		o.missing("values").hint("an answer has values or an alias")
+	case hasValues && o.Has("alias"):
+		alias, _ := o.Get("alias")
+		alias.KeyError("an answer has either values or an alias, not both")
+	case o.Absent("values") && o.Absent("alias"):
+		o.Missing("values").Hint("an answer has values or an alias")
 	}
 	if hasValues {
-		a.Values = v.values(r.Type)
+		a.Values = readValues(v, r.Type)
 	}
-	set(o, "alias", &a.Alias, func(c cursor) (*Alias, bool) { return c.alias(z.Name) })
-	a.EvaluateTargetHealth = o.has("alias")
-	if !o.has("alias") && !o.unsure("alias") {
-		o.refuse("only an alias has a target whose health can be evaluated", "evaluate_target_health")
-	}
-	o.boolean("evaluate_target_health", &a.EvaluateTargetHealth)
-	o.text("check", &a.Check)
-	o.steering(&a, r.Policy)
+	yamldoc.Set(o, "alias", &a.Alias, func(c cursor) (*Alias, bool) { return readAlias(c, z.Name) })
+	targetHealth(o, &a.EvaluateTargetHealth)
+	o.Text("check", &a.Check)
+	readSteering(o, &a, r.Policy)
 	return a
 }

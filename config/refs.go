@@ -5,18 +5,6 @@ import (
 	"strings"
 )
 
-// dangling reports a reference to something that does not exist.
-func (c cursor) dangling(kind, name string, known []string) {
-	m := c.errorf("no %s named %s", kind, c.shown())
-	if c.secret() {
-		return
-	}
-	m.meant(name, known)
-	if m.Hint == "" && len(known) > 0 && len(known) <= 8 {
-		m.hint("known: %s", strings.Join(known, ", "))
-	}
-}
-
 // names are the keys of one section. They are not sure when some of them may be hidden by a mistake in the section itself.
 type names struct {
 	kind string
@@ -26,15 +14,14 @@ type names struct {
 }
 
 func (d *document) names(section, kind string) names {
-	n := names{kind: kind, has: make(map[string]bool), sure: d.root.absent(section)}
-	c, found := d.root.get(section)
+	n := names{kind: kind, has: make(map[string]bool), sure: d.root.Absent(section)}
+	c, found := d.root.Get(section)
 	if !found {
 		return n
 	}
 	// A wrong entry keeps its name; only what is wrong with the section as a whole hides names.
-	n.sure = !slices.ContainsFunc(d.errors, func(m *Mistake) bool { return m.Path == section })
-	for i := 0; i+1 < len(c.n.Content) && kindName(c.n) == "a mapping"; i += 2 {
-		name := follow(c.n.Content[i]).Value
+	n.sure = !d.Reported(section)
+	for _, name := range c.Keys() {
 		n.list, n.has[name] = append(n.list, name), true
 	}
 	return n
@@ -83,7 +70,7 @@ func (d *document) checkReferences(cfg *Config) {
 // need reports a name that is not known. at is where it stands.
 func (r references) need(known names, name string, at ...any) {
 	if name != "" && known.sure && !known.has[name] {
-		r.d.find(at...).dangling(known.kind, name, known.list)
+		r.d.Find(at...).Dangling(known.kind, name, known.list)
 	}
 }
 
@@ -126,8 +113,8 @@ func (r references) calculated(k *Check, at ...any) {
 	for i, name := range k.Of {
 		here := slices.Concat(at, []any{"of", i})
 		if member, found := r.check[name]; found && !member.Inline && member.Type == "calculated" {
-			c := r.d.find(here...)
-			c.errorf("%s is itself calculated; calculated checks do not nest", c.shown())
+			c := r.d.Find(here...)
+			c.Errorf("%s is itself calculated; calculated checks do not nest", c.Shown())
 			continue
 		}
 		r.probe("a calculated check", name, here...)
@@ -140,9 +127,9 @@ func (r references) probe(user, name string, at ...any) {
 	r.need(r.checks, name, at...)
 	k, found := r.check[name]
 	if !found || k.Inline || k.Target.IsValid() || k.Disabled || k.Type == "calculated" || k.Type == "" ||
-		!r.d.clean(r.d.find("checks", name).path) {
+		!r.d.Find("checks", name).Clean() {
 		return
 	}
-	c := r.d.find(at...)
-	c.errorf("the check %s has no target, so %s cannot use it", c.shown(), user).hint("give the check a target: IP:PORT")
+	c := r.d.Find(at...)
+	c.Errorf("the check %s has no target, so %s cannot use it", c.Shown(), user).Hint("give the check a target: IP:PORT")
 }

@@ -3,6 +3,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 const (
@@ -11,29 +13,29 @@ const (
 )
 
 func (d *document) edge(top object) Edge {
-	e := Edge{Name: d.env.Hostname}
+	e := Edge{Name: d.hostname}
 	if e.Name == "" {
 		e.Name = "meridian"
 	}
-	c, found := top.get("edge")
+	c, found := top.Get("edge")
 	if !found {
 		return e
 	}
-	o := c.object("name", "region")
-	o.name("name", &e.Name)
-	o.text("region", &e.Region)
+	o := c.Object("name", "region")
+	o.Name("name", &e.Name)
+	o.Text("region", &e.Region)
 	return e
 }
 
 func (d *document) regions(top object) []Region {
 	var list []Region
-	for _, e := range top.named("regions") {
-		r := Region{Name: e.key.Value}
-		o := e.object("lat", "lon")
-		o.need("lat")
-		o.need("lon")
-		o.number("lat", &r.Lat, -90, 90)
-		o.number("lon", &r.Lon, -180, 180)
+	for _, e := range top.Named("regions") {
+		r := Region{Name: e.Key()}
+		o := e.Object("lat", "lon")
+		o.Need("lat")
+		o.Need("lon")
+		o.Number("lat", &r.Lat, -90, 90)
+		o.Number("lon", &r.Lon, -180, 180)
 		list = append(list, r)
 	}
 	return list
@@ -48,66 +50,54 @@ const (
 
 func (d *document) cache(top object) Cache {
 	cache := Cache{Memory: defaultCacheMemory}
-	c, found := top.get("cache")
+	c, found := top.Get("cache")
 	if !found {
 		return cache
 	}
-	o := c.object("memory", "disk")
-	o.size("memory", &cache.Memory, minCacheMemory, maxSize)
-	disk, found := o.get("disk")
+	o := c.Object("memory", "disk")
+	o.Size("memory", &cache.Memory, minCacheMemory, maxSize)
+	disk, found := o.Get("disk")
 	if !found {
 		return cache
 	}
-	if s, ok := disk.plainSwitch(); ok && !s { // off
+	if s, ok := disk.PlainSwitch(); ok && !s { // off
 		return cache
 	}
 	cache.Disk = &Disk{}
-	do := disk.object("path", "size")
-	do.need("path")
-	do.need("size")
-	do.file("path", &cache.Disk.Path)
-	do.size("size", &cache.Disk.Size, minCacheDisk, maxSize)
+	do := disk.Object("path", "size")
+	do.Need("path")
+	do.Need("size")
+	do.File("path", &cache.Disk.Path)
+	do.Size("size", &cache.Disk.Size, minCacheDisk, maxSize)
 	return cache
-}
-
-// plainSwitch reads on and off where they stand for a whole section. It reports nothing: other values are the section.
-func (c cursor) plainSwitch() (value, ok bool) {
-	text := c.n.Value
-	if s, is := c.d.texts[c.n]; is {
-		text = s.text
-	}
-	if c.n.Content != nil || c.quoted() {
-		return false, false
-	}
-	return parseSwitch(text)
 }
 
 func (d *document) geo(top object) Geo {
 	var g Geo
-	if c, found := top.get("geo"); found {
-		c.object("database").file("database", &g.Database)
+	if c, found := top.Get("geo"); found {
+		c.Object("database").File("database", &g.Database)
 	}
 	return g
 }
 
 func (d *document) log(top object) Log {
 	l := Log{Level: "info", Format: "auto", Access: "stdout"}
-	c, found := top.get("log")
+	c, found := top.Get("log")
 	if !found {
 		return l
 	}
-	o := c.object("level", "format", "access")
-	o.enum("level", &l.Level, "debug", "info", "warn", "error")
-	o.enum("format", &l.Format, "auto", "text", "json")
-	set(o, "access", &l.Access, func(c cursor) (string, bool) {
-		if on, ok := c.plainSwitch(); ok && !on {
+	o := c.Object("level", "format", "access")
+	o.Enum("level", &l.Level, "debug", "info", "warn", "error")
+	o.Enum("format", &l.Format, "auto", "text", "json")
+	yamldoc.Set(o, "access", &l.Access, func(c cursor) (string, bool) {
+		if on, ok := c.PlainSwitch(); ok && !on {
 			return "off", true
 		}
-		switch s, ok := c.text(); {
+		switch s, ok := c.Text(); {
 		case ok && (s == "stdout" || s == "off"):
 			return s, true
 		case ok:
-			return c.filePath()
+			return c.FilePath()
 		}
 		return "", false
 	})
@@ -126,53 +116,53 @@ func defaultLimits() Limits {
 
 func (d *document) limits(top object) Limits {
 	l := defaultLimits()
-	c, found := top.get("limits")
+	c, found := top.Get("limits")
 	if !found {
 		return l
 	}
-	o := c.object("header_bytes", "header_fields", "target_bytes", "header_timeout", "idle_timeout", "body_bytes",
+	o := c.Object("header_bytes", "header_fields", "target_bytes", "header_timeout", "idle_timeout", "body_bytes",
 		"connections", "per_client", "drain_timeout", "dns_tcp_clients", "dns_tcp_per_peer", "origin_conns",
 		"origin_attempts", "retry_percent")
 	bytes := func(key string, into *int, hi int64) {
 		v := int64(*into)
-		if o.size(key, &v, 1<<10, hi) {
+		if o.Size(key, &v, 1<<10, hi) {
 			*into = int(v)
 		}
 	}
 	bytes("header_bytes", &l.HeaderBytes, 1<<20)
-	o.integer("header_fields", &l.HeaderFields, 1, 10_000)
+	o.Integer("header_fields", &l.HeaderFields, 1, 10_000)
 	bytes("target_bytes", &l.TargetBytes, 1<<20)
-	o.duration("header_timeout", &l.HeaderTimeout, 10*time.Millisecond, time.Hour)
-	o.duration("idle_timeout", &l.IdleTimeout, 10*time.Millisecond, day)
-	o.size("body_bytes", &l.BodyBytes, 1, maxSize)
-	o.integer("connections", &l.Connections, 1, 10_000_000)
-	o.integer("per_client", &l.PerClient, 1, 10_000_000)
-	o.duration("drain_timeout", &l.DrainTimeout, time.Millisecond, day)
-	o.integer("dns_tcp_clients", &l.DNSTCPClients, 1, 1_000_000)
-	o.integer("dns_tcp_per_peer", &l.DNSTCPPerPeer, 1, 1_000_000)
-	o.integer("origin_conns", &l.OriginConns, 1, 1_000_000)
-	o.integer("origin_attempts", &l.OriginAttempts, 1, 100)
-	o.number("retry_percent", &l.RetryPercent, 0.01, 100)
+	o.Duration("header_timeout", &l.HeaderTimeout, 10*time.Millisecond, time.Hour)
+	o.Duration("idle_timeout", &l.IdleTimeout, 10*time.Millisecond, day)
+	o.Size("body_bytes", &l.BodyBytes, 1, maxSize)
+	o.Integer("connections", &l.Connections, 1, 10_000_000)
+	o.Integer("per_client", &l.PerClient, 1, 10_000_000)
+	o.Duration("drain_timeout", &l.DrainTimeout, time.Millisecond, day)
+	o.Integer("dns_tcp_clients", &l.DNSTCPClients, 1, 1_000_000)
+	o.Integer("dns_tcp_per_peer", &l.DNSTCPPerPeer, 1, 1_000_000)
+	o.Integer("origin_conns", &l.OriginConns, 1, 1_000_000)
+	o.Integer("origin_attempts", &l.OriginAttempts, 1, 100)
+	o.Number("retry_percent", &l.RetryPercent, 0.01, 100)
 	return l
 }
 
 func (d *document) trustedProxies(top object) []netip.Prefix {
-	c, found := top.get("trusted_proxies")
+	c, found := top.Get("trusted_proxies")
 	if !found {
 		return nil
 	}
-	items, _ := c.items()
+	items, _ := c.Items()
 	list := make([]netip.Prefix, 0, len(items))
 	for _, item := range items {
-		p, _ := item.prefix()
+		p, _ := readPrefix(item)
 		list = append(list, p) // an invalid one keeps the positions of the others
 	}
 	return list
 }
 
-// prefix reads a network, or an address as the network of that address alone.
-func (c cursor) prefix() (netip.Prefix, bool) {
-	s, ok := c.text()
+// readPrefix reads a network, or an address as the network of that address alone.
+func readPrefix(c cursor) (netip.Prefix, bool) {
+	s, ok := c.Text()
 	if !ok {
 		return netip.Prefix{}, false
 	}
@@ -182,11 +172,11 @@ func (c cursor) prefix() (netip.Prefix, bool) {
 	p, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:
-		c.errorf("%s is not a network", c.shown()).hint("write it as 192.0.2.0/24 or 2001:db8::/32")
+		c.Errorf("%s is not a network", c.Shown()).Hint("write it as 192.0.2.0/24 or 2001:db8::/32")
 	case p != p.Masked():
-		m := c.errorf("%s has bits set behind its prefix length", c.shown())
-		if !c.secret() {
-			m.hint("did you mean %q?", p.Masked())
+		m := c.Errorf("%s has bits set behind its prefix length", c.Shown())
+		if !c.Secret() {
+			m.Hint("did you mean %q?", p.Masked())
 		}
 	default:
 		return p, true

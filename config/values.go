@@ -1,6 +1,8 @@
 package config
 
 import (
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -8,31 +10,31 @@ import (
 	"github.com/miekg/dns"
 )
 
-// values reads the values of a record or of an answer in their presentation form.
-func (c cursor) values(rrtype string) []string {
-	items, ok := c.items()
+// readValues reads the values of a record or of an answer in their presentation form.
+func readValues(c cursor, rrtype string) []string {
+	items, ok := c.Items()
 	if ok && len(items) == 0 {
-		c.errorf("must not be empty")
+		c.Errorf("must not be empty")
 	}
 	list := make([]string, 0, len(items))
 	for _, item := range items {
-		v, valueOK := item.rdata(rrtype)
+		v, valueOK := readRdata(item, rrtype)
 		if i := slices.Index(list, v); valueOK && i >= 0 {
-			item.errorf("the same value as %s[%d]", c.path, i)
+			item.Errorf("the same value as %s[%d]", c.Path(), i)
 		}
 		list = append(list, v)
 	}
 	if len(items) > 1 && (rrtype == "CNAME" || rrtype == "DNAME") {
-		items[1].errorf("a name has at most one %s", rrtype)
+		items[1].Errorf("a name has at most one %s", rrtype)
 	}
 	return list
 }
 
-// rdata reads one value, in the presentation form of its type (RFC 1035 §5.1), and returns it in miekg/dns's spelling of it.
+// readRdata reads one value, in the presentation form of its type (RFC 1035 §5.1), and returns it in miekg/dns's spelling of it.
 // Names in it are absolute with or without their final dot, as in Route 53. A TXT value that does not start with a quote is one
 // text, whatever it contains.
-func (c cursor) rdata(rrtype string) (string, bool) {
-	s, ok := c.scalar()
+func readRdata(c cursor, rrtype string) (string, bool) {
+	s, ok := c.Scalar()
 	if !ok || rrtype == "" {
 		return "", false
 	}
@@ -41,21 +43,21 @@ func (c cursor) rdata(rrtype string) (string, bool) {
 		return quoteText(s), true
 	}
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7F }) || s == "" {
-		c.errorf("%s is not the value of a record of type %s", c.shown(), rrtype)
+		c.Errorf("%s is not the value of a record of type %s", c.Shown(), rrtype)
 		return "", false
 	}
 	rr := parseRecord(rrtype, s)
 	if rr == nil {
-		m := c.errorf("%s is not the value of a record of type %s", c.shown(), rrtype)
-		if example := valueHint(rrtype, s); example != "" && !c.secret() {
-			m.hint("%s", example)
+		m := c.Errorf("%s is not the value of a record of type %s", c.Shown(), rrtype)
+		if example := valueHint(rrtype, s); example != "" && !c.Secret() {
+			m.Hint("%s", example)
 		}
 		return "", false
 	}
-	if target := targetOf(rr); target != "" && target != "." && !c.secret() && dns.CountLabel(target) == 1 && !strings.HasSuffix(s, ".") {
-		c.warnf("the name in %s is absolute: it means %q", c.shown(), target).hint("write it in full, or end it with a dot")
+	if target := targetOf(rr); target != "" && target != "." && !c.Secret() && dns.CountLabel(target) == 1 && !strings.HasSuffix(s, ".") {
+		c.Warnf("the name in %s is absolute: it means %q", c.Shown(), target).Hint("write it in full, or end it with a dot")
 	}
-	return strings.TrimPrefix(rr.String(), rr.Header().String()), true
+	return dataOf(rr), true
 }
 
 // parseRecord returns nil unless value is exactly one record.
@@ -63,7 +65,11 @@ func parseRecord(rrtype, value string) dns.RR {
 	zp := dns.NewZoneParser(strings.NewReader(". 60 IN "+rrtype+" "+value+"\n"), ".", "")
 	zp.SetIncludeAllowed(false)
 	rr, ok := zp.Next()
-	if !ok || zp.Err() != nil || rr.Header().Rrtype != dns.StringToType[rrtype] || isEmptyRdata(rr) {
+	t, named := dns.StringToType[rrtype]
+	if !named {
+		t, _ = typeNumber(rrtype)
+	}
+	if !ok || zp.Err() != nil || rr.Header().Rrtype != t || dataOf(rr) == "" {
 		return nil
 	}
 	if _, more := zp.Next(); more || zp.Err() != nil {
@@ -72,9 +78,18 @@ func parseRecord(rrtype, value string) dns.RR {
 	return rr
 }
 
-// isEmptyRdata catches a value that was only a comment, which the zone parser takes for a record without data.
-func isEmptyRdata(rr dns.RR) bool {
-	return strings.TrimPrefix(rr.String(), rr.Header().String()) == ""
+// dataOf returns the presentation form of a record's data. It is empty for a value that was only a comment, which the zone parser
+// takes for a record without data, and for generic data that is none or no hexadecimal.
+func dataOf(rr dns.RR) string {
+	generic, is := rr.(*dns.RFC3597)
+	if !is {
+		return strings.TrimPrefix(rr.String(), rr.Header().String())
+	}
+	data, err := hex.DecodeString(generic.Rdata)
+	if err != nil || len(data) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(`\# %d %x`, len(data), data)
 }
 
 // targetOf is the name a record points at, or "".
@@ -118,6 +133,9 @@ func valueHint(rrtype, value string) string {
 		return `flags, tag and value, such as 0 issue "ca.example.org"`
 	case "TXT", "SPF":
 		return "close the quotes, or leave them out"
+	}
+	if _, numbered := typeNumber(rrtype); numbered {
+		return `the length and the bytes of its data, such as \# 4 c0000201 (RFC 3597 §5)`
 	}
 	return ""
 }

@@ -31,6 +31,7 @@ func TestValuesKeepTheirMeaning(t *testing.T) {
 		{"TLSA", "3 1 1 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "3 1 1 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"},
 		{"SSHFP", "4 2 00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff", "4 2 00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF"},
 		{"LOC", "52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000.00m 10.00m", "52 22 23.000 N 04 53 32.000 E -2m 0.00m 10000m 10m"},
+		{"A", `\# 4 c0000201`, "192.0.2.1"},
 	} {
 		src := fmt.Sprintf("version: 1\nzones:\n  example.org:\n    nameservers: [ns1.example.net]\n    records:\n      - {name: a, type: %s, values: [%q]}\n", tt.rrtype, tt.value)
 		cfg, _, mistakes := parse(src, nil)
@@ -47,6 +48,32 @@ func TestValuesKeepTheirMeaning(t *testing.T) {
 			t.Errorf("%s %q: %s cannot be read back", tt.rrtype, tt.value, got)
 		} else if again := strings.TrimPrefix(rr.String(), rr.Header().String()); again != got {
 			t.Errorf("%s %q: reads back as %s", tt.rrtype, tt.value, again)
+		}
+	}
+}
+
+// TestTypesWithoutANameHoldGenericData is RFC 3597 section 5.
+func TestTypesWithoutANameHoldGenericData(t *testing.T) {
+	for _, tt := range []struct{ rrtype, value, wantType, want string }{
+		{"TYPE65280", `\# 4 0A00 00FF`, "TYPE65280", `\# 4 0a0000ff`},
+		{"type065280", `\# 1 ff`, "TYPE65280", `\# 1 ff`},
+		{"TYPE34", `\# 1 00`, "TYPE34", `\# 1 00`},
+		{"TYPE1", `\# 4 c0000201`, "A", "192.0.2.1"},
+		{"TYPE1", "192.0.2.1", "A", "192.0.2.1"},
+		{"TYPE16", "text", "TXT", `"text"`},
+	} {
+		src := fmt.Sprintf("version: 1\nzones:\n  example.org:\n    nameservers: [ns1.example.net]\n    records:\n      - {name: a, type: %s, values: [%q]}\n", tt.rrtype, tt.value)
+		cfg, _, mistakes := parse(src, nil)
+		if mistakes != nil {
+			t.Errorf("%s %q: %v", tt.rrtype, tt.value, mistakes)
+			continue
+		}
+		r := cfg.Zones[0].Records[0]
+		if r.Type != tt.wantType || r.Values[0] != tt.want {
+			t.Errorf("%s %q: got %s %s, want %s %s", tt.rrtype, tt.value, r.Type, r.Values[0], tt.wantType, tt.want)
+		}
+		if _, err := dns.NewRR("a. 60 IN " + r.Type + " " + r.Values[0]); err != nil {
+			t.Errorf("%s %q cannot be read back: %v", r.Type, r.Values[0], err)
 		}
 	}
 }

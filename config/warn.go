@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 // warn reports what is legal and yet probably not what was meant. It runs on complete configurations only.
@@ -32,22 +34,22 @@ func (d *document) warnListeners(cfg *Config) {
 	l := cfg.Listeners
 	for i, a := range l.Metrics {
 		if !private(a.Addr()) {
-			d.find("listeners", "metrics", i).warnf("metrics are readable by everyone who reaches this address").
-				hint("listen on 127.0.0.1 or a private address")
+			d.Find("listeners", "metrics", i).Warnf("metrics are readable by everyone who reaches this address").
+				Hint("listen on 127.0.0.1 or a private address")
 		}
 	}
 	web := len(l.HTTP)+len(l.HTTPS) > 0
 	switch {
 	case len(cfg.Distributions) > 0 && !web:
-		d.find("distributions").warnf("no http or https listener serves them").hint("add listeners: {http: [...]}")
+		d.Find("distributions").Warnf("no http or https listener serves them").Hint("add listeners: {http: [...]}")
 	case len(cfg.Distributions) == 0 && web:
-		d.find("listeners").warnf("there are http listeners but no distributions: every request gets 421")
+		d.Find("listeners").Warnf("there are http listeners but no distributions: every request gets 421")
 	}
 	switch {
 	case len(cfg.Zones) > 0 && len(l.DNS) == 0:
-		d.find("zones").warnf("no dns listener serves them").hint("add listeners: {dns: [...]}")
+		d.Find("zones").Warnf("no dns listener serves them").Hint("add listeners: {dns: [...]}")
 	case len(cfg.Zones) == 0 && len(l.DNS) > 0:
-		d.find("listeners", "dns").warnf("there are dns listeners but no zones: every query is refused")
+		d.Find("listeners", "dns").Warnf("there are dns listeners but no zones: every query is refused")
 	}
 }
 
@@ -60,8 +62,8 @@ func private(a netip.Addr) bool {
 func (d *document) warnProxies(cfg *Config) {
 	for i, p := range cfg.TrustedProxies {
 		if p.Bits() == 0 {
-			d.find("trusted_proxies", i).warnf("everyone is trusted, so any client can claim any address").
-				hint("list the addresses of your own proxies")
+			d.Find("trusted_proxies", i).Warnf("everyone is trusted, so any client can claim any address").
+				Hint("list the addresses of your own proxies")
 		}
 	}
 }
@@ -70,32 +72,32 @@ func (d *document) warnPool(cfg *Config, p *Pool) {
 	if strings.Contains(p.Name, "/") {
 		return // made from an origin's url
 	}
-	at := func(steps ...any) cursor { return d.find(append([]any{"pools", p.Name}, steps...)...) }
+	at := func(steps ...any) cursor { return d.Find(append([]any{"pools", p.Name}, steps...)...) }
 	if len(p.Endpoints) > 1 && p.Check == "" {
-		at().warnf("several endpoints and no check: failover is off, because all of them always count as healthy").
-			hint("add check: NAME")
+		at().Warnf("several endpoints and no check: failover is off, because all of them always count as healthy").
+			Hint("add check: NAME")
 	}
 	for i, e := range p.Endpoints {
 		if e.Weight != 1 && p.Policy != "weighted" { // the default does no harm where it is written out
-			at("endpoints", i, "weight").warnf("has no effect: policy %s does not go by weight", p.Policy)
+			at("endpoints", i, "weight").Warnf("has no effect: policy %s does not go by weight", p.Policy)
 		}
 	}
 	switch {
 	case p.Policy == "latency" && len(p.Endpoints) > 1:
 		d.warnDistance(cfg, p, at)
 	case p.Policy == "weighted" && !slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool { return e.Weight > 0 }):
-		at("endpoints").warnf("every weight is 0, so each endpoint gets an equal share")
+		at("endpoints").Warnf("every weight is 0, so each endpoint gets an equal share")
 	}
 }
 
 // warnDistance looks for missing ends of the distance that policy latency goes by.
 func (d *document) warnDistance(cfg *Config, p *Pool, at func(...any) cursor) {
 	if cfg.Edge.Region == "" {
-		at("policy").warnf("this edge has no region, so there is no distance and order decides").hint("set edge: {region: NAME}")
+		at("policy").Warnf("this edge has no region, so there is no distance and order decides").Hint("set edge: {region: NAME}")
 	}
 	for i, e := range p.Endpoints {
 		if e.Region == "" {
-			at("endpoints", i).warnf("policy latency knows no distance to an endpoint without a region").hint("add region: NAME")
+			at("endpoints", i).Warnf("policy latency knows no distance to an endpoint without a region").Hint("add region: NAME")
 		}
 	}
 }
@@ -112,47 +114,42 @@ func (d *document) warnLoops(cfg *Config, p *Pool) {
 			if dist, origin, own := strings.Cut(p.Name, "/"); own {
 				at = []any{"distributions", dist, "origins", origin, "url"}
 			}
-			d.find(at...).warnf("this is a listener of this node itself, so requests would go in circles")
+			d.Find(at...).Warnf("this is a listener of this node itself, so requests would go in circles")
 		}
 	}
-}
-
-func (c cursor) hasKey(key string) bool {
-	_, found := c.step(key)
-	return found
 }
 
 func (d *document) warnDistribution(cfg *Config, dist *Distribution) {
-	at := func(steps ...any) cursor { return d.find(append([]any{"distributions", dist.Name}, steps...)...) }
+	at := func(steps ...any) cursor { return d.Find(append([]any{"distributions", dist.Name}, steps...)...) }
 	https := len(cfg.Listeners.HTTPS) > 0
 	switch {
 	case dist.Certificate.ACME:
-		at("certificate").warnf("acme is not served by this version yet").hint("use self-signed or {cert: FILE, key: FILE}")
+		at("certificate").Warnf("acme is not served by this version yet").Hint("use self-signed or {cert: FILE, key: FILE}")
 	case dist.Certificate == Certificate{} && https:
-		at().warnf("no certificate: clients get a self-signed one, which browsers refuse").
-			hint("add certificate: {cert: FILE, key: FILE}, or self-signed if that is meant")
+		at().Warnf("no certificate: clients get a self-signed one, which browsers refuse").
+			Hint("add certificate: {cert: FILE, key: FILE}, or self-signed if that is meant")
 	}
 	for _, o := range dist.Origins {
 		if o.SkipVerify {
-			at("origins", o.Name, "skip_verify").warnf("anyone on the way to this origin can pose as it").
-				hint("set tls_server_name to the name in its certificate instead")
+			at("origins", o.Name, "skip_verify").Warnf("anyone on the way to this origin can pose as it").
+				Hint("set tls_server_name to the name in its certificate instead")
 		}
 	}
-	if !at().hasKey("behaviors") {
+	if _, written := at().Step("behaviors"); !written {
 		return
 	}
 	for i, b := range dist.Behaviors {
 		here := at("behaviors", i)
 		if first := slices.IndexFunc(dist.Behaviors[:i], func(e Behavior) bool { return covers(e.Path, b.Path) }); first >= 0 {
 			path := at("behaviors", i, "path")
-			path.warnf("never reached: %s in line %d matches all of it", at("behaviors", first, "path").shown(), dist.Behaviors[first].Line).
-				hint("the first match wins: put the special before the general")
+			path.Warnf("never reached: %s in line %d matches all of it", at("behaviors", first, "path").Shown(), dist.Behaviors[first].Line).
+				Hint("the first match wins: put the special before the general")
 		}
 		if b.RedirectToHTTPS && !https {
-			at("behaviors", i, "redirect_to_https").warnf("there is no https listener to redirect to")
+			at("behaviors", i, "redirect_to_https").Warnf("there is no https listener to redirect to")
 		}
 		if i == len(dist.Behaviors)-1 && !slices.ContainsFunc(dist.Behaviors, func(e Behavior) bool { return covers(e.Path, "*") }) {
-			here.warnf("paths that no behavior matches get 404").hint(`add {path: "*"} at the end`)
+			here.Warnf("paths that no behavior matches get 404").Hint(`add {path: "*"} at the end`)
 		}
 	}
 }
@@ -184,14 +181,14 @@ const freshTTL = 60 * time.Second
 
 func (d *document) warnZone(z *Zone) {
 	key := d.zoneKeys[z.Name]
-	at := func(steps ...any) cursor { return d.find(append([]any{"zones", key}, steps...)...) }
+	at := func(steps ...any) cursor { return d.Find(append([]any{"zones", key}, steps...)...) }
 	index := indexRecords(z)
 	for i, ns := range z.Nameservers {
 		_, v4 := index[recordKey{ns, "A"}]
 		_, v6 := index[recordKey{ns, "AAAA"}]
 		if dns.IsSubDomain(z.Name, ns) && !v4 && !v6 {
-			at("nameservers", i).warnf("this name server is inside the zone, but the zone has no address for it").
-				hint("add a record of type A or AAAA for it")
+			at("nameservers", i).Warnf("this name server is inside the zone, but the zone has no address for it").
+				Hint("add a record of type A or AAAA for it")
 		}
 	}
 	cuts := make(map[string]int)
@@ -203,8 +200,8 @@ func (d *document) warnZone(z *Zone) {
 	for i := range z.Records {
 		r := &z.Records[i]
 		if cut, found := above(z, cuts, r); found {
-			at("records", i, "name").warnf("never answered: the names below %s belong to the %s record in line %d",
-				at("records", cut, "name").shown(), z.Records[cut].Type, z.Records[cut].Line)
+			at("records", i, "name").Warnf("never answered: the names below %s belong to the %s record in line %d",
+				at("records", cut, "name").Shown(), z.Records[cut].Type, z.Records[cut].Line)
 		}
 		if len(r.Answers) > 0 {
 			d.warnPolicy(r, func(steps ...any) cursor { return at(append([]any{"records", i}, steps...)...) })
@@ -235,24 +232,24 @@ func (d *document) warnPolicy(r *Record, at func(...any) cursor) {
 	has := func(f func(Answer) bool) bool { return slices.ContainsFunc(r.Answers, f) }
 	checked := has(func(a Answer) bool { return a.Check != "" })
 	if checked && r.TTL > freshTTL && !r.onlyAliases() {
-		at("ttl").warnf("answers follow health, but resolvers keep them for longer than %s", formatDuration(freshTTL)).
-			hint("set ttl: %s or less", formatDuration(freshTTL))
+		at("ttl").Warnf("answers follow health, but resolvers keep them for longer than %s", yamldoc.FormatDuration(freshTTL)).
+			Hint("set ttl: %s or less", yamldoc.FormatDuration(freshTTL))
 	}
 	switch r.Policy {
 	case "geolocation", "cidr":
 		if !has(func(a Answer) bool { return a.Default }) {
-			at().warnf("no default: clients elsewhere get an empty answer, which a resolver may then give to all of its clients").
-				hint("add an answer with default: true")
+			at().Warnf("no default: clients elsewhere get an empty answer, which a resolver may then give to all of its clients").
+				Hint("add an answer with default: true")
 		}
 	case "weighted":
 		if !has(func(a Answer) bool { return a.Weight > 0 }) {
-			at().warnf("every weight is 0, so each answer gets an equal share")
+			at().Warnf("every weight is 0, so each answer gets an equal share")
 		}
 	case "failover":
 		for i, a := range r.Answers {
 			if a.Role == "primary" && a.Check == "" && a.Alias == nil {
-				at("answers", i).warnf("a primary without a check always counts as healthy, so the secondary is never used").
-					hint("add check: NAME")
+				at("answers", i).Warnf("a primary without a check always counts as healthy, so the secondary is never used").
+					Hint("add check: NAME")
 			}
 		}
 	}
@@ -265,8 +262,8 @@ func (d *document) warnAccelerator(a *Accelerator) {
 	}
 	for i, g := range a.Groups {
 		if g.Check == "" && endpoints > 1 {
-			d.find("accelerators", a.Name, "groups", i).warnf("no check: failover is off, because its endpoints always count as healthy").
-				hint("add check: {type: tcp}")
+			d.Find("accelerators", a.Name, "groups", i).Warnf("no check: failover is off, because its endpoints always count as healthy").
+				Hint("add check: {type: tcp}")
 		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 const (
@@ -15,23 +17,23 @@ const (
 )
 
 func (d *document) zones(top object) []Zone {
-	c, found := top.get("zones")
+	c, found := top.Get("zones")
 	if !found {
 		return nil
 	}
-	entries, _ := c.entries()
+	entries, _ := c.Entries()
 	list := make([]Zone, 0, len(entries))
 	lines := make(map[string]int)
 	for _, e := range entries {
-		name, ok := zoneName(e.key.Value)
+		name, ok := zoneName(e.Key())
 		switch {
 		case !ok:
-			e.errorAt(e.key, e.path, "is not the name of a zone").hint("write it as example.org")
+			e.KeyError("is not the name of a zone").Hint("write it as example.org")
 		case lines[name] > 0:
-			e.errorf("the zone %s is already in line %d", name, lines[name]).Width = 1
+			e.Errorf("the zone %s is already in line %d", name, lines[name])
 		default:
-			lines[name] = e.key.Line
-			d.zoneKeys[name] = e.key.Value
+			lines[name] = e.KeyLine()
+			d.zoneKeys[name] = e.Key()
 		}
 		list = append(list, d.zone(e, name))
 	}
@@ -54,7 +56,7 @@ func isZoneText(s string) bool {
 // zone decodes one. name is empty when the key is not the name of a zone, which has been reported; names in the zone are then
 // checked as far as that goes.
 func (d *document) zone(c cursor, name string) Zone {
-	z := Zone{Name: name, TTL: defaultZoneTTL, NegativeTTL: defaultNegativeTTL, Line: c.key.Line}
+	z := Zone{Name: name, TTL: defaultZoneTTL, NegativeTTL: defaultNegativeTTL, Line: c.KeyLine()}
 	if name == "" {
 		z.Name = "invalid."
 	}
@@ -62,15 +64,15 @@ func (d *document) zone(c cursor, name string) Zone {
 	if z.Name == "." {
 		z.Hostmaster = "hostmaster."
 	}
-	o := c.object("nameservers", "ttl", "negative_ttl", "hostmaster", "records")
-	if ns, found := o.need("nameservers"); found {
-		z.Nameservers = ns.nameservers(z.Name)
+	o := c.Object("nameservers", "ttl", "negative_ttl", "hostmaster", "records")
+	if ns, found := o.Need("nameservers"); found {
+		z.Nameservers = readNameservers(ns, z.Name)
 	}
-	set(o, "ttl", &z.TTL, cursor.ttl)
-	set(o, "negative_ttl", &z.NegativeTTL, cursor.ttl)
-	set(o, "hostmaster", &z.Hostmaster, cursor.hostmaster)
-	if records, found := o.get("records"); found {
-		items, _ := records.items()
+	yamldoc.Set(o, "ttl", &z.TTL, readTTL)
+	yamldoc.Set(o, "negative_ttl", &z.NegativeTTL, readTTL)
+	yamldoc.Set(o, "hostmaster", &z.Hostmaster, readHostmaster)
+	if records, found := o.Get("records"); found {
+		items, _ := records.Items()
 		for _, item := range items {
 			z.Records = append(z.Records, d.record(item, &z))
 		}
@@ -79,52 +81,52 @@ func (d *document) zone(c cursor, name string) Zone {
 	return z
 }
 
-func (c cursor) nameservers(zone string) []string {
-	items, ok := c.items()
+func readNameservers(c cursor, zone string) []string {
+	items, ok := c.Items()
 	if ok && len(items) == 0 {
-		c.errorf("a zone needs at least one name server")
+		c.Errorf("a zone needs at least one name server")
 	}
 	var list []string
 	for _, item := range items {
-		if name, ok := item.fullName(zone); ok {
+		if name, ok := readFullName(item, zone); ok {
 			list = append(list, name)
 		}
 	}
 	return list
 }
 
-// fullName reads a host name that is absolute with or without its final dot. A single label can only be a mistake.
-func (c cursor) fullName(zone string) (string, bool) {
-	s, ok := c.text()
+// readFullName reads a host name that is absolute with or without its final dot. A single label can only be a mistake.
+func readFullName(c cursor, zone string) (string, bool) {
+	s, ok := c.Text()
 	if !ok {
 		return "", false
 	}
 	if !isHostName(s) {
-		c.errorf("%s is not a host name", c.shown())
+		c.Errorf("%s is not a host name", c.Shown())
 		return "", false
 	}
 	if !strings.Contains(strings.TrimSuffix(s, "."), ".") {
-		m := c.errorf("%s is not a full name", c.shown())
-		if !c.secret() {
-			m.hint("did you mean %q?", strings.TrimSuffix(s, ".")+"."+strings.TrimSuffix(zone, "."))
+		m := c.Errorf("%s is not a full name", c.Shown())
+		if !c.Secret() {
+			m.Hint("did you mean %q?", strings.TrimSuffix(s, ".")+"."+strings.TrimSuffix(zone, "."))
 		}
 		return "", false
 	}
 	return dns.CanonicalName(s), true
 }
 
-func (c cursor) ttl() (time.Duration, bool) {
-	v, ok := c.duration(0, maxTTL)
+func readTTL(c cursor) (time.Duration, bool) {
+	v, ok := c.Duration(0, maxTTL)
 	if ok && v%time.Second != 0 {
-		c.errorf("%s is not a whole number of seconds", c.shown())
+		c.Errorf("%s is not a whole number of seconds", c.Shown())
 		return 0, false
 	}
 	return v, ok
 }
 
-// hostmaster reads a mail address in either spelling: admin@example.org, or as SOA has it (RFC 1035 §3.3.13).
-func (c cursor) hostmaster() (string, bool) {
-	s, ok := c.text()
+// readHostmaster reads a mail address in either spelling: admin@example.org, or as SOA has it (RFC 1035 §3.3.13).
+func readHostmaster(c cursor) (string, bool) {
+	s, ok := c.Text()
 	if !ok {
 		return "", false
 	}
@@ -132,15 +134,15 @@ func (c cursor) hostmaster() (string, bool) {
 		s = strings.ReplaceAll(local, ".", `\.`) + "." + domain
 	}
 	if _, valid := dns.IsDomainName(s); !valid || !isZoneText(s) || !strings.Contains(strings.TrimSuffix(s, "."), ".") {
-		c.errorf("%s is not a mail address", c.shown()).hint("write it as hostmaster@example.org")
+		c.Errorf("%s is not a mail address", c.Shown()).Hint("write it as hostmaster@example.org")
 		return "", false
 	}
 	return dns.CanonicalName(s), true
 }
 
-// ownerName reads the name of a record: "@", relative to the zone, or absolute with its final dot.
-func (c cursor) ownerName(zone string) (string, bool) {
-	s, ok := c.text()
+// readOwnerName reads the name of a record: "@", relative to the zone, or absolute with its final dot.
+func readOwnerName(c cursor, zone string) (string, bool) {
+	s, ok := c.Text()
 	if !ok {
 		return "", false
 	}
@@ -156,21 +158,21 @@ func (c cursor) ownerName(zone string) (string, bool) {
 	}
 	_, valid := dns.IsDomainName(name)
 	if !valid || !isZoneText(s) || len(name) > longestZone {
-		c.errorf("%s is not a domain name", c.shown()).hint(`write it relative to the zone, "@" for the zone itself`)
+		c.Errorf("%s is not a domain name", c.Shown()).Hint(`write it relative to the zone, "@" for the zone itself`)
 		return "", false
 	}
 	name = dns.CanonicalName(name)
 	if !dns.IsSubDomain(zone, name) {
-		m := c.errorf("%s is not in this zone", c.shown())
-		if !c.secret() {
-			m.hint("a name that ends with a dot is absolute; this zone is %s", zone)
+		m := c.Errorf("%s is not in this zone", c.Shown())
+		if !c.Secret() {
+			m.Hint("a name that ends with a dot is absolute; this zone is %s", zone)
 		}
 		return "", false
 	}
-	if trimmed := strings.TrimSuffix(zone, "."); !c.secret() && trimmed != "" && !strings.HasSuffix(s, ".") &&
+	if trimmed := strings.TrimSuffix(zone, "."); !c.Secret() && trimmed != "" && !strings.HasSuffix(s, ".") &&
 		(strings.EqualFold(s, trimmed) || strings.HasSuffix(strings.ToLower(s), "."+trimmed)) {
-		c.warnf("%s is relative, so it becomes %s", c.shown(), name).
-			hint("leave the zone out, or end the name with a dot")
+		c.Warnf("%s is relative, so it becomes %s", c.Shown(), name).
+			Hint("leave the zone out, or end the name with a dot")
 	}
 	return name, true
 }

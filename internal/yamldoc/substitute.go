@@ -1,4 +1,4 @@
-package config
+package yamldoc
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// maxSecretBytes bounds what one ${file:...} may read.
-const maxSecretBytes = 64 << 10
+// MaxSecretBytes bounds what one ${file:...} may read.
+const MaxSecretBytes = 64 << 10
 
 // substituted is the text of a scalar that contains ${...}.
 type substituted struct {
@@ -21,7 +21,7 @@ type substituted struct {
 
 // substitute resolves the references in every scalar value below n, once and before anything is decoded, so that what
 // they resolve to can never become YAML structure (attack row A05). Keys are not touched.
-func (d *document) substitute(c cursor) {
+func (d *Document) substitute(c Cursor) {
 	switch c.n.Kind {
 	case yaml.MappingNode:
 		for i := 0; i+1 < len(c.n.Content); i += 2 {
@@ -32,7 +32,7 @@ func (d *document) substitute(c cursor) {
 		}
 	case yaml.SequenceNode:
 		for i := range c.n.Content {
-			d.substitute(c.item(i))
+			d.substitute(c.Item(i))
 		}
 	case yaml.ScalarNode:
 		if _, done := d.texts[c.n]; done || !strings.Contains(c.n.Value, "${") {
@@ -45,7 +45,7 @@ func (d *document) substitute(c cursor) {
 }
 
 // expand returns the text of one scalar with its references resolved. $${ stands for ${.
-func (d *document) expand(c cursor) (string, bool) {
+func (d *Document) expand(c Cursor) (string, bool) {
 	var out strings.Builder
 	rest, ok := c.n.Value, true
 	for {
@@ -62,12 +62,12 @@ func (d *document) expand(c cursor) (string, bool) {
 		out.WriteString(before)
 		reference, after, found := strings.Cut(after, "}")
 		if !found {
-			c.errorf("${ without its closing }").hint("write $${ for a literal ${")
+			c.Errorf("${ without its closing }").Hint("write $${ for a literal ${")
 			return "", false
 		}
 		value, err := d.resolve(reference)
 		if err != nil {
-			d.locate(c.errorf("${%s}: %v", reference, err), "${"+reference+"}")
+			d.locate(c.Errorf("${%s}: %v", reference, err).m, "${"+reference+"}")
 			ok = false
 		}
 		out.WriteString(value)
@@ -76,7 +76,7 @@ func (d *document) expand(c cursor) (string, bool) {
 }
 
 // locate moves the caret of m onto the reference itself where it stands in the mistake's own line.
-func (d *document) locate(m *Mistake, reference string) {
+func (d *Document) locate(m *Mistake, reference string) {
 	text := []rune(m.Source)
 	start := min(max(m.Column-1, 0), len(text))
 	before, _, found := strings.Cut(string(text[start:]), reference)
@@ -87,7 +87,7 @@ func (d *document) locate(m *Mistake, reference string) {
 }
 
 // resolve returns what NAME or file:PATH stands for. Its errors never contain a value.
-func (d *document) resolve(reference string) (string, error) {
+func (d *Document) resolve(reference string) (string, error) {
 	if path, isFile := strings.CutPrefix(reference, "file:"); isFile {
 		return d.resolveFile(path)
 	}
@@ -102,7 +102,7 @@ func (d *document) resolve(reference string) (string, error) {
 	return "", errors.New("the environment variable is not set")
 }
 
-func (d *document) resolveFile(path string) (string, error) {
+func (d *Document) resolveFile(path string) (string, error) {
 	if path == "" {
 		return "", errors.New("file: without a path")
 	}
@@ -110,7 +110,7 @@ func (d *document) resolveFile(path string) (string, error) {
 		return "", errors.New("files cannot be read here")
 	}
 	if !filepath.IsAbs(path) {
-		path = filepath.Join(d.dir, path)
+		path = filepath.Join(d.env.Dir, path)
 	}
 	data, err := d.env.ReadFile(path)
 	switch {
@@ -120,8 +120,8 @@ func (d *document) resolveFile(path string) (string, error) {
 		return "", errors.New("the file may not be read")
 	case err != nil:
 		return "", fmt.Errorf("read the file: %w", err)
-	case len(data) > maxSecretBytes:
-		return "", fmt.Errorf("the file is larger than %s", formatSize(maxSecretBytes))
+	case len(data) > MaxSecretBytes:
+		return "", fmt.Errorf("the file is larger than %s", FormatSize(MaxSecretBytes))
 	}
 	// Editors and echo end a file with one line break, which is not part of the value.
 	text, _ := strings.CutSuffix(string(data), "\n")

@@ -1,4 +1,4 @@
-package config
+package yamldoc
 
 import "strings"
 
@@ -35,7 +35,7 @@ func maxDistance(name string) int {
 // distance is the optimal string alignment distance (Damerau-Levenshtein without overlapping transpositions) of a and b in
 // bytes. It may return limit as soon as the distance cannot be lower.
 func distance(a, b string, limit int) int {
-	if abs(len(a)-len(b)) >= limit {
+	if max(len(a)-len(b), len(b)-len(a)) >= limit {
 		return limit
 	}
 	var before []int
@@ -59,11 +59,4 @@ func distance(a, b string, limit int) int {
 		before, last = last, row
 	}
 	return min(last[len(b)], limit)
-}
-
-func abs(n int) int {
-	if n < 0 {
-		return -n
-	}
-	return n
 }

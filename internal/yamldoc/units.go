@@ -1,4 +1,4 @@
-package config
+package yamldoc
 
 import (
 	"errors"
@@ -44,8 +44,8 @@ func parseDuration(s string) (time.Duration, error) {
 	return time.Duration(total) + d, nil
 }
 
-// formatDuration is the shortest spelling that parseDuration reads back: 1h rather than 1h0m0s.
-func formatDuration(d time.Duration) string {
+// FormatDuration is the shortest spelling that parseDuration reads back: 1h rather than 1h0m0s.
+func FormatDuration(d time.Duration) string {
 	if d >= 24*time.Hour && d%(24*time.Hour) == 0 {
 		return strconv.FormatInt(int64(d/(24*time.Hour)), 10) + "d"
 	}
@@ -62,14 +62,14 @@ func formatDuration(d time.Duration) string {
 	return s
 }
 
-type sizeUnit struct {
+type unit struct {
 	name  string
 	bytes int64
 }
 
 // sizeUnits lists the units from long to short, so that the first suffix that fits is the right one.
-func sizeUnits() []sizeUnit {
-	return []sizeUnit{
+func sizeUnits() []unit {
+	return []unit{
 		{"TiB", 1 << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10},
 		{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"kB", 1e3}, {"B", 1},
 	}
@@ -101,8 +101,8 @@ func parseSize(s string) (int64, error) {
 	return int64(v), nil
 }
 
-// formatSize is the shortest exact spelling of n in binary units.
-func formatSize(n int64) string {
+// FormatSize is the shortest exact spelling of n in binary units.
+func FormatSize(n int64) string {
 	for _, u := range sizeUnits()[:4] {
 		if n >= u.bytes && n%u.bytes == 0 {
 			return strconv.FormatInt(n/u.bytes, 10) + u.name

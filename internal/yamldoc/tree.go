@@ -1,4 +1,4 @@
-package config
+package yamldoc
 
 import (
 	"bytes"
@@ -12,23 +12,25 @@ import (
 	"go.yaml.in/yaml/v4/plugin/loaderlimits"
 )
 
-// Bounds of a configuration file (attack row A05).
+// MaxFileBytes bounds a document.
+const MaxFileBytes = 16 << 20
+
+// The other bounds of a document (attack row A05).
 const (
-	maxFileBytes    = 16 << 20 // of the file
-	maxDepth        = 64       // of nesting, aliases followed
-	maxAliasedNodes = 100_000  // that aliases may add to those written
-	maxMistakes     = 1000     // reported in one run
+	maxDepth        = 64      // of nesting, aliases followed
+	maxAliasedNodes = 100_000 // that aliases may add to those written
+	maxMistakes     = 1000    // reported in one run
 )
 
 // parseTree turns the source into YAML nodes. It reports why it cannot and then returns nil.
-func (d *document) parseTree() *yaml.Node {
-	if len(d.src) > maxFileBytes {
-		d.whole("the file is larger than %s", formatSize(maxFileBytes))
+func (d *Document) parseTree() *yaml.Node {
+	if len(d.src) > MaxFileBytes {
+		d.whole("the file is larger than %s", FormatSize(MaxFileBytes))
 		return nil
 	}
 	if at := badCharacter(d.src); at >= 0 {
 		line, column := position(d.src, at)
-		d.at(line, column, "", "a character that YAML does not allow").hint("the file must be plain UTF-8 text")
+		d.At(line, column, "", "a character that YAML does not allow").Hint("the file must be plain UTF-8 text")
 		return nil
 	}
 	loader, err := yaml.NewLoader(bytes.NewReader([]byte(d.src)),
@@ -45,7 +47,7 @@ func (d *document) parseTree() *yaml.Node {
 		return nil
 	}
 	if err := loader.Load(second); err == nil {
-		d.at(second.Line, second.Column, "", "a second document").hint("one file holds one document: remove the ---")
+		d.At(second.Line, second.Column, "", "a second document").Hint("one file holds one document: remove the ---")
 		return nil
 	} else if !errors.Is(err, io.EOF) {
 		d.syntax(err)
@@ -81,7 +83,7 @@ func badCharacter(src string) int {
 }
 
 // syntax reports what the YAML parser could not read.
-func (d *document) syntax(err error) {
+func (d *Document) syntax(err error) {
 	var le *yaml.LoadError
 	if !errors.As(err, &le) {
 		d.whole("%v", err)
@@ -97,20 +99,24 @@ func (d *document) syntax(err error) {
 		d.whole("%s", message)
 		return
 	}
-	m := d.at(line, max(column, 1), "", message)
-	switch next := d.characterAt(line, column); {
+	m := d.At(line, max(column, 1), "", message)
+	next := rune(0)
+	if text := []rune(d.line(line)); column >= 1 && column <= len(text) {
+		next = text[column-1]
+	}
+	switch {
 	case next == '\t':
-		m.hint("indent with spaces, not with a tab")
+		m.Hint("indent with spaces, not with a tab")
 	case strings.Contains(d.line(line), "${"):
-		m.hint(`put quotes around values with ${...}: within braces they end at the first {`)
+		m.Hint(`put quotes around values with ${...}: within braces they end at the first {`)
 	case strings.Contains(le.Message, "cannot start any token"):
-		m.hint("put quotes around a value that starts with %q", next)
+		m.Hint("put quotes around a value that starts with %q", next)
 	case strings.Contains(le.Message, "mapping values are not allowed"):
-		m.hint(`check the indentation, or put quotes around a value that contains ": "`)
+		m.Hint(`check the indentation, or put quotes around a value that contains ": "`)
 	case strings.Contains(le.Message, "expected ':'"):
-		m.hint(`write "key: value"`)
+		m.Hint(`write "key: value"`)
 	case le.ContextMark.Line > 0 && le.ContextMark.Line < line:
-		m.hint("%s that begins in line %d", le.ContextMsg, le.ContextMark.Line)
+		m.Hint("%s that begins in line %d", le.ContextMsg, le.ContextMark.Line)
 	}
 }
 
@@ -118,19 +124,12 @@ func unclosed(message string) bool {
 	return strings.Contains(message, "end of stream") || strings.Contains(message, "expected ':'")
 }
 
-func (d *document) characterAt(line, column int) rune {
-	if text := []rune(d.line(line)); column >= 1 && column <= len(text) {
-		return text[column-1]
-	}
-	return 0
-}
-
 // expansion is what a node amounts to once its aliases are followed.
 type expansion struct{ nodes, depth int }
 
 // boundedAliases refuses aliases that contain themselves or that multiply into more than the file's size can pay for
 // ("billion laughs").
-func (d *document) boundedAliases(root *yaml.Node) bool {
+func (d *Document) boundedAliases(root *yaml.Node) bool {
 	known := make(map[*yaml.Node]expansion) // anchored nodes; the zero value while one is being measured
 	added := 0
 	good := true
@@ -144,10 +143,10 @@ func (d *document) boundedAliases(root *yaml.Node) bool {
 			added += e.nodes
 			switch {
 			case e.nodes == 0:
-				d.at(n.Line, n.Column, "", fmt.Sprintf("alias *%s contains itself", n.Value))
+				d.At(n.Line, n.Column, "", fmt.Sprintf("alias *%s contains itself", n.Value))
 				good = false
 			case added > maxAliasedNodes:
-				d.at(n.Line, n.Column, "", fmt.Sprintf("aliases expand to more than %d values", maxAliasedNodes))
+				d.At(n.Line, n.Column, "", fmt.Sprintf("aliases expand to more than %d values", maxAliasedNodes))
 				good = false
 			}
 			return e
@@ -158,7 +157,7 @@ func (d *document) boundedAliases(root *yaml.Node) bool {
 			e.nodes, e.depth = e.nodes+c.nodes, max(e.depth, c.depth+1)
 		}
 		if e.depth > maxDepth && good {
-			d.at(n.Line, n.Column, "", fmt.Sprintf("nested deeper than %d levels", maxDepth))
+			d.At(n.Line, n.Column, "", fmt.Sprintf("nested deeper than %d levels", maxDepth))
 			good = false
 		}
 		if n.Anchor != "" {
