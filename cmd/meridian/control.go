@@ -1,0 +1,183 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/edge"
+	"github.com/meridian-edge/meridian/edge/admin"
+)
+
+// socketFlag adds --socket to a command that talks to a running node.
+func socketFlag(c *cobra.Command) {
+	c.Flags().String("socket", "", "admin socket of the node (default: the one the configuration names)")
+}
+
+// nodeClient returns a client for the node that --socket or the configuration names.
+func nodeClient(c *cobra.Command) (*admin.Client, error) {
+	if path, _ := c.Flags().GetString("socket"); path != "" {
+		return admin.NewClient(path), nil
+	}
+	cfg, _, err := loadConfig(c)
+	if err != nil {
+		return nil, err
+	}
+	return clientOf(cfg)
+}
+
+func clientOf(cfg *config.Config) (*admin.Client, error) {
+	if len(cfg.Listeners.Admin) == 0 {
+		return nil, fmt.Errorf("%w: %s has no listeners.admin; add `admin: [\"unix:./admin.sock\"]`", admin.ErrUnreachable, cfg.File)
+	}
+	return admin.NewClient(cfg.Listeners.Admin[0]), nil
+}
+
+func newPurge() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "purge URL",
+		Short:   "Remove one URL from the cache of a running node",
+		Long:    "Remove every stored variant of one URL, over http and https, at once and for good: it is not served stale either.",
+		Example: "  meridian purge http://www.example.org/static/app.css",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			client, err := nodeClient(c)
+			if err != nil {
+				return err
+			}
+			var receipt cache.Receipt
+			if err := client.Call(c.Context(), "POST", "/v1/purge", url.Values{"url": {args[0]}}, &receipt); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "purged %s, %d bytes\n", count(receipt.Objects, "object"), receipt.Bytes)
+			return nil
+		},
+	}
+	socketFlag(c)
+	return c
+}
+
+func newReload() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "reload",
+		Short:   "Make a running node read its configuration again, and say how that went",
+		Long:    "Like SIGHUP, but waits for the result: 0 when the new configuration serves or nothing changed, 3 when it was refused.",
+		Example: "  meridian reload -c meridian.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			// The file may be wrong, so the socket is asked for first and the file only when it has to be.
+			client, err := nodeClient(c)
+			if err != nil {
+				return err
+			}
+			var done struct{ Generation uint64 }
+			err = client.Call(c.Context(), "POST", "/v1/reload", nil, &done)
+			var refused *admin.RemoteError
+			if errors.As(err, &refused) {
+				if refused.Error() == edge.ErrUnchanged.Error() {
+					fmt.Fprintln(c.OutOrStdout(), refused.Error())
+					return nil
+				}
+				for _, item := range refused.Items {
+					fmt.Fprint(c.ErrOrStderr(), item)
+				}
+				if len(refused.Items) > 0 {
+					return fmt.Errorf("%w: %s; the last good one keeps serving", errConfig, count(len(refused.Items), "mistake"))
+				}
+			}
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "generation %d serves\n", done.Generation)
+			return nil
+		},
+	}
+	socketFlag(c)
+	return c
+}
+
+func newStatus() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "status",
+		Short:   "Show a running node on one page",
+		Example: "  meridian status -c meridian.yaml\n  meridian status --socket state/admin.sock --json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := nodeClient(c)
+			if err != nil {
+				return err
+			}
+			var s edge.Status
+			if err := client.Call(c.Context(), "GET", "/v1/status", nil, &s); err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(c.OutOrStdout(), s)
+			}
+			return printStatus(c.OutOrStdout(), &s)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	socketFlag(c)
+	return c
+}
+
+func printStatus(w io.Writer, s *edge.Status) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
+	row("edge", "%s %s, %s for %s (version %s)", s.Edge, s.Region, s.State, time.Since(s.Started).Round(time.Second), s.Version)
+	row("config", "%s, generation %d, loaded %s", s.Config, s.Generation, s.Loaded.Local().Format(time.DateTime))
+	if s.LastError != "" {
+		row("refused", "the last reload: %s", s.LastError)
+	}
+	row("checks", "%d up, %d down", s.ChecksUp, s.ChecksDown)
+	row("cache", "%s, %.1f MiB", count(int(s.CacheCount), "object"), float64(s.CacheBytes)/(1<<20))
+	row("places", "%s of %s", s.Places, s.PlacesBuilt.Format(time.DateOnly))
+	for _, l := range s.Listeners {
+		row("listens", "%s", l)
+	}
+	for _, gap := range s.Unserved {
+		row("not served", "%s", gap)
+	}
+	return t.Flush()
+}
+
+func newHealth() *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "health",
+		Short:   "Show every health verdict of a running node, with its reason",
+		Example: "  meridian health -c meridian.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			client, err := nodeClient(c)
+			if err != nil {
+				return err
+			}
+			var list []edge.Verdict
+			if err := client.Call(c.Context(), "GET", "/v1/health", nil, &list); err != nil {
+				return err
+			}
+			if asJSON {
+				return printJSON(c.OutOrStdout(), list)
+			}
+			t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(t, "STATE\tENDPOINT\tCHECKS\tSINCE\tREASON")
+			for _, v := range list {
+				fmt.Fprintf(t, "%s\t%s\t%v\t%s\t%s\n", v.State, v.Endpoint, v.Checks, v.Since.Local().Format(time.TimeOnly), v.Reason)
+			}
+			return t.Flush()
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	socketFlag(c)
+	return c
+}

@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/edge"
+)
+
+// errConfig marks configurations that cannot be used although each value in them is right.
+var errConfig = errors.New("configuration refused")
+
+func newRun() *cobra.Command {
+	var watch time.Duration
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Serve until told to stop",
+		Long: `Run one edge node with a configuration file.
+
+Only the addresses the file names are bound. SIGHUP, a change of the file, or ` + "`meridian reload`" + ` put a new
+configuration in service without losing a request; one with mistakes is refused and the last good one keeps serving.
+SIGTERM drains. Under systemd, readiness, reloads and the watchdog are reported (Type=notify).`,
+		Example: "  meridian run -c meridian.yaml\n  meridian run -c meridian.yaml --watch 0     reload on SIGHUP only",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, warnings, err := loadConfig(c)
+			if err != nil {
+				return err
+			}
+			return serve(c.Context(), cfg, warnings, watch)
+		},
+	}
+	c.Flags().DurationVar(&watch, "watch", 2*time.Second, "how often to look for a changed file; 0 never")
+	return c
+}
+
+func serve(ctx context.Context, cfg *config.Config, warnings config.Warnings, watch time.Duration) error {
+	log := newLogger(os.Stderr, cfg.Log)
+	for _, w := range warnings {
+		log.Warn("configuration warning", "warning", w.Error(), "hint", w.Hint)
+	}
+	if watch == 0 {
+		watch = -1
+	}
+	node, err := edge.New(edge.Options{Config: cfg, Path: cfg.File, Watch: watch, Log: log, Version: version()})
+	if err != nil {
+		return buildError(err)
+	}
+	stopHUP := onHUP(log, node)
+	defer stopHUP()
+	return node.Run(ctx)
+}
+
+// buildError tells what the configuration causes from what the machine causes.
+func buildError(err error) error {
+	if errors.Is(err, edge.ErrListen) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errConfig, err)
+}
+
+// onHUP reloads on SIGHUP until the returned function is called.
+func onHUP(log *slog.Logger, node *edge.Node) func() {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range hup {
+			if err := node.Reload(); errors.Is(err, edge.ErrUnchanged) {
+				log.Info("configuration unchanged")
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hup)
+		close(hup)
+		<-done
+	}
+}
+
+// loadConfig loads the file that --config, the environment or custom names.
+func loadConfig(c *cobra.Command) (*config.Config, config.Warnings, error) {
+	path, err := configPath(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	return config.Load(path)
+}
+
+func configPath(c *cobra.Command) (string, error) {
+	if path, _ := c.Flags().GetString("config"); path != "" {
+		return path, nil
+	}
+	if path := os.Getenv("MERIDIAN_CONFIG"); path != "" {
+		return path, nil
+	}
+	for _, path := range []string{"meridian.yaml", "/etc/meridian/meridian.yaml"} {
+		if _, err := os.Stat(path); err == nil {
+			return filepath.Clean(path), nil
+		}
+	}
+	return "", usageError{errors.New("no configuration: give one with -c FILE, or write meridian.yaml here (`meridian demo` needs none)")}
+}

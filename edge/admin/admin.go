@@ -1,0 +1,156 @@
+// Package admin serves the admin API of a node over a unix socket: what it is doing, what it would do, and the few verbs an
+// operator has.
+//
+//	GET  /v1/status                              the node on one page
+//	GET  /v1/health                              every verdict with its reason
+//	GET  /v1/explain?url=URL&client=IP           the decision for a request (method=GET)
+//	GET  /v1/explain?name=NAME&type=A&client=IP  the decision for a DNS question
+//	POST /v1/reload                              read the configuration file again
+//	POST /v1/purge?url=URL                       remove one URL from the cache
+//
+// Answers are JSON. The socket is for its owner alone (mode 0600), so whoever can open it is trusted; a request must still
+// name the host "meridian", so that no browser can be talked into sending one (attack row A02).
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// Node is what the API talks to. All methods are safe for concurrent use.
+type Node interface {
+	Inspector
+	Operator
+}
+
+// Inspector answers questions and changes nothing. Values must marshal to JSON.
+type Inspector interface {
+	// Status returns "status", "health": the node or its verdicts.
+	Status(page string) any
+	// Explain returns the decision for a query.
+	Explain(q Query) (any, error)
+}
+
+// Operator carries out an operator's word.
+type Operator interface {
+	// ReloadFile reads the configuration again and returns the generation that serves then.
+	ReloadFile() (any, error)
+	// PurgeURL removes a URL from the cache and returns a receipt.
+	PurgeURL(url string) (any, error)
+}
+
+// Query is a question for Explain: about a URL, or about a DNS name.
+type Query struct {
+	Method, URL string
+	Name, Type  string
+	Client      netip.Addr // invalid: nobody in particular
+}
+
+// Host is the Host field every request must carry.
+const Host = "meridian"
+
+// Failure is the body of every answer that is not a success.
+type Failure struct {
+	Error string   `json:"error"`
+	Items []string `json:"items,omitempty"` // one for each mistake of a refused configuration, in full
+}
+
+// Detailed is an error that is a list, such as the mistakes in a configuration.
+type Detailed interface {
+	error
+	Items() []string
+}
+
+// NewServer returns the HTTP server of the API; the caller serves it on the socket.
+func NewServer(n Node) *http.Server {
+	mux := http.NewServeMux()
+	for _, page := range []string{"status", "health"} {
+		mux.HandleFunc("GET /v1/"+page, func(w http.ResponseWriter, _ *http.Request) { reply(w, n.Status(page), nil) })
+	}
+	mux.HandleFunc("GET /v1/explain", func(w http.ResponseWriter, r *http.Request) {
+		q, err := parseQuery(r)
+		if err != nil {
+			fail(w, http.StatusBadRequest, err)
+			return
+		}
+		v, err := n.Explain(q)
+		reply(w, v, err)
+	})
+	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, _ *http.Request) {
+		v, err := n.ReloadFile()
+		reply(w, v, err)
+	})
+	mux.HandleFunc("POST /v1/purge", func(w http.ResponseWriter, r *http.Request) {
+		v, err := n.PurgeURL(r.URL.Query().Get("url"))
+		reply(w, v, err)
+	})
+	return &http.Server{
+		Handler: guard(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+}
+
+// guard refuses what a browser could have been made to send.
+func guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != Host || r.Header.Get("Origin") != "" {
+			fail(w, http.StatusForbidden, errors.New("the Host must be "+Host+" and there must be no Origin"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func parseQuery(r *http.Request) (Query, error) {
+	v := r.URL.Query()
+	q := Query{Method: v.Get("method"), URL: v.Get("url"), Name: v.Get("name"), Type: v.Get("type")}
+	if (q.URL == "") == (q.Name == "") {
+		return q, errors.New("ask about one of url and name")
+	}
+	if q.Method == "" {
+		q.Method = http.MethodGet
+	}
+	if q.Type == "" {
+		q.Type = "A"
+	}
+	if c := v.Get("client"); c != "" {
+		addr, err := netip.ParseAddr(c)
+		if err != nil {
+			return q, errors.New("client is not an IP address")
+		}
+		q.Client = addr
+	}
+	return q, nil
+}
+
+func reply(w http.ResponseWriter, v any, err error) {
+	if err != nil {
+		fail(w, http.StatusUnprocessableEntity, err)
+		return
+	}
+	write(w, http.StatusOK, v)
+}
+
+func fail(w http.ResponseWriter, status int, err error) {
+	f := Failure{Error: err.Error()}
+	var list Detailed
+	if errors.As(err, &list) {
+		f.Items = list.Items()
+	}
+	write(w, status, f)
+}
+
+func write(w http.ResponseWriter, status int, v any) {
+	body, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // the peer's loss when it has gone
+}

@@ -1,0 +1,143 @@
+package edge
+
+import (
+	"errors"
+	"time"
+
+	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/edge/admin"
+)
+
+// Status is the node on one page, as the admin API shows it.
+type Status struct {
+	Edge        string    `json:"edge"`
+	Region      string    `json:"region,omitempty"`
+	Version     string    `json:"version"`
+	Started     time.Time `json:"started"`
+	State       string    `json:"state"` // starting, serving, draining
+	Config      string    `json:"config"`
+	Generation  uint64    `json:"generation"`
+	Loaded      time.Time `json:"loaded"`
+	LastError   string    `json:"last_error,omitempty"` // why the last reload was refused
+	Listeners   []string  `json:"listeners"`
+	ChecksUp    int       `json:"checks_up"`
+	ChecksDown  int       `json:"checks_down"`
+	CacheBytes  int64     `json:"cache_bytes"`
+	CacheCount  int64     `json:"cache_objects"`
+	Places      string    `json:"places"` // where places come from
+	PlacesBuilt time.Time `json:"places_built"`
+	Unserved    []string  `json:"unserved,omitempty"` // configured, and not done by this version
+}
+
+// Verdict is one line of the health page.
+type Verdict struct {
+	Endpoint  string    `json:"endpoint,omitempty"`
+	Checks    []string  `json:"checks"`
+	State     string    `json:"state"`
+	Since     time.Time `json:"since"`
+	Reason    string    `json:"reason"`
+	LatencyMS float64   `json:"latency_ms"`
+	Probes    uint64    `json:"probes"`
+	Flips     uint64    `json:"flips"`
+}
+
+var _ admin.Node = (*Node)(nil)
+
+// Status implements admin.Inspector: the pages are "status" and "health".
+func (n *Node) Status(page string) any {
+	if page == "health" {
+		return n.verdicts()
+	}
+	return n.status()
+}
+
+func (n *Node) status() Status {
+	s := n.snapshot.Load()
+	stats := n.organs.cache.Stats()
+	out := Status{
+		Edge: s.cfg.Edge.Name, Region: s.cfg.Edge.Region, Version: n.options.Version, Started: n.started, State: "starting",
+		Config: s.cfg.File, Generation: s.generation, Loaded: s.loaded,
+		CacheBytes: stats.Bytes, CacheCount: stats.Objects,
+		Places: s.places.Source(), PlacesBuilt: s.places.Built(), Unserved: unserved(s.cfg),
+	}
+	select {
+	case <-n.ready:
+		out.State = "serving"
+	default:
+	}
+	if n.draining.Load() {
+		out.State = "draining"
+	}
+	for _, v := range n.organs.board.Verdicts() {
+		if !v.Up() {
+			out.ChecksDown++
+		} else {
+			out.ChecksUp++
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, l := range n.listeners {
+		out.Listeners = append(out.Listeners, l.key)
+	}
+	if n.lastError != nil {
+		out.LastError = n.lastError.Error()
+	}
+	return out
+}
+
+func (n *Node) verdicts() []Verdict {
+	list := n.organs.board.Verdicts()
+	out := make([]Verdict, len(list))
+	for i, v := range list {
+		out[i] = Verdict{
+			Endpoint: v.Key.Endpoint, Checks: v.Names, State: v.State.String(), Since: v.Since, Reason: v.Reason,
+			LatencyMS: float64(v.Latency.Microseconds()) / 1000, Probes: v.Probes, Flips: v.Flips,
+		}
+	}
+	return out
+}
+
+// Explain implements admin.Inspector.
+func (n *Node) Explain(q admin.Query) (any, error) {
+	if q.URL != "" {
+		return n.ExplainURL(q.Method, q.URL, q.Client), nil
+	}
+	return n.ExplainDNS(q.Name, q.Type, q.Client)
+}
+
+// ReloadFile implements admin.Operator.
+func (n *Node) ReloadFile() (any, error) {
+	if err := n.Reload(); err != nil {
+		return nil, refusal{err}
+	}
+	return map[string]uint64{"generation": n.snapshot.Load().generation}, nil
+}
+
+// refusal is why a reload did not happen, with every mistake of the file in full.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+// Items implements admin.Detailed.
+func (r refusal) Items() []string {
+	var mistakes config.Errors
+	if !errors.As(r.error, &mistakes) {
+		return nil
+	}
+	items := make([]string, len(mistakes))
+	for i, m := range mistakes {
+		items[i] = m.Detail()
+	}
+	return items
+}
+
+// PurgeURL implements admin.Operator.
+func (n *Node) PurgeURL(url string) (any, error) {
+	receipt, err := n.snapshot.Load().router.Purge(url)
+	if err != nil {
+		return nil, err
+	}
+	n.log.Info("purged", "url", url, "objects", receipt.Objects, "bytes", receipt.Bytes)
+	return receipt, nil
+}

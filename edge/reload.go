@@ -1,0 +1,190 @@
+package edge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/meridian-edge/meridian/config"
+)
+
+// ErrUnchanged is returned by Reload when the file says what is served already.
+var ErrUnchanged = errors.New("the configuration is unchanged")
+
+// Reload reads the configuration file again and puts it in service. On any error the generation that serves keeps serving;
+// the error, with every mistake of the file, is also logged once and shown in meridian_config_last_reload_successful.
+func (n *Node) Reload() error {
+	if n.options.Path == "" {
+		return errors.New("this node has no configuration file to reload")
+	}
+	cfg, warnings, err := config.Load(n.options.Path)
+	if err == nil {
+		for _, w := range warnings {
+			n.log.Warn("configuration warning", "warning", w.Error(), "hint", w.Hint)
+		}
+		err = n.Apply(cfg)
+	} else {
+		n.failed(err)
+	}
+	return err
+}
+
+// Apply puts a configuration in service, or returns why it cannot be and changes nothing.
+func (n *Node) Apply(cfg *config.Config) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.draining.Load() {
+		return errors.New("this node is stopping")
+	}
+	if n.Config().Sum == cfg.Sum && cfg.Sum != "" {
+		if n.lastError != nil {
+			n.log.Info("configuration is the one that serves again")
+		}
+		n.lastError = nil
+		n.metrics.successful.Set(1)
+		return ErrUnchanged
+	}
+	n.notifyReloading()
+	err := n.install(cfg)
+	n.notify("READY=1")
+	if err != nil {
+		n.failedLocked(err)
+	}
+	return err
+}
+
+// install takes a configuration through build, prepare, swap and settle. The caller holds mu.
+func (n *Node) install(cfg *config.Config) error {
+	began := time.Now()
+	old := n.snapshot.Load()
+	next, err := n.build(cfg, old)
+	if err != nil {
+		return err
+	}
+	opened, err := n.prepare(cfg)
+	if err != nil {
+		return err
+	}
+	n.snapshot.Store(next) // the swap: from here on every new request and query sees the new generation
+	n.settle(old, next, opened)
+	n.lastError = nil
+	n.metrics.reloaded(next)
+	if old != nil {
+		n.log.Info("configuration loaded", "generation", next.generation, "file", cfg.File,
+			"took", time.Since(began).Round(time.Millisecond).String())
+	}
+	return nil
+}
+
+// settle makes the organs follow the new generation. Nothing here can fail.
+func (n *Node) settle(old, next *snapshot, opened []*listener) {
+	n.organs.checker.Apply(next.plan)
+	n.organs.cache.SetMemory(next.cfg.Cache.Memory)
+	n.organs.origin.Keep(next.router.Targets())
+	for _, l := range opened {
+		n.listeners[l.key] = l
+		if n.run != nil {
+			n.serve(l)
+		}
+	}
+	wanted := wantedListeners(next.cfg)
+	for key, l := range n.listeners {
+		if _, keep := wanted[key]; !keep {
+			delete(n.listeners, key)
+			n.retire(l)
+		}
+	}
+	for _, gap := range unserved(next.cfg) {
+		n.log.Warn("configured but not served by this version", "section", gap)
+	}
+	if old != nil && old.cfg.Limits != next.cfg.Limits {
+		n.log.Warn("limits of listeners that are open already change at the next start")
+	}
+}
+
+// unserved names what a valid configuration asks for and this version does not do.
+func unserved(cfg *config.Config) []string {
+	var gaps []string
+	for i := range cfg.Accelerators {
+		gaps = append(gaps, "accelerators."+cfg.Accelerators[i].Name)
+	}
+	if cfg.Cache.Disk != nil {
+		gaps = append(gaps, "cache.disk")
+	}
+	for i := range cfg.Distributions {
+		for j := range cfg.Distributions[i].Behaviors {
+			if cfg.Distributions[i].Behaviors[j].Compress {
+				gaps = append(gaps, fmt.Sprintf("distributions.%s.behaviors[%d].compress", cfg.Distributions[i].Name, j))
+			}
+		}
+	}
+	return gaps
+}
+
+// failed records and logs why a reload did not happen.
+func (n *Node) failed(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.failedLocked(err)
+}
+
+func (n *Node) failedLocked(err error) {
+	n.metrics.refused()
+	n.lastError = err
+	var mistakes config.Errors
+	if !errors.As(err, &mistakes) {
+		n.log.Error("configuration refused, the last good one keeps serving", "error", err)
+		return
+	}
+	for _, m := range mistakes {
+		n.log.Error("configuration mistake", "mistake", m.Error(), "hint", m.Hint)
+	}
+	n.log.Error("configuration refused, the last good one keeps serving", "mistakes", len(mistakes))
+}
+
+// defaultWatch is how often the configuration file is looked at.
+const defaultWatch = 2 * time.Second
+
+// watchFile reloads when the file's time or size changes. A file that was refused is tried again only when it changes again,
+// so that a mistake is logged once.
+func (n *Node) watchFile(ctx context.Context) {
+	every := n.options.Watch
+	if every == 0 {
+		every = defaultWatch
+	}
+	if every < 0 || n.options.Path == "" {
+		return
+	}
+	seen := stamp(n.options.Path)
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		now := stamp(n.options.Path)
+		if now == seen || now == (fileStamp{}) {
+			continue
+		}
+		seen = now
+		_ = n.Reload() // it has logged what there is to say
+	}
+}
+
+// fileStamp tells versions of a file apart; zero: there is no file.
+type fileStamp struct {
+	modified time.Time
+	size     int64
+}
+
+func stamp(path string) fileStamp {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileStamp{}
+	}
+	return fileStamp{info.ModTime(), info.Size()}
+}
