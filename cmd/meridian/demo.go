@@ -25,6 +25,7 @@ It exits 0 only if its own objectives hold: no failed request through the loss o
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Out = c.OutOrStdout()
 			o.Terminal = !o.JSON && isTerminal(os.Stdout)
+			o.Version = version()
 			o.Log = slog.New(slog.DiscardHandler)
 			if debug {
 				o.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))

@@ -20,7 +20,7 @@ var errTooMany = errors.New("too many connections")
 type quicServer struct {
 	server    *Server
 	transport *quic.Transport
-	ctx       context.Context // ends when no more connections are wanted
+	stopped   <-chan struct{} // closed when no more connections are wanted
 	stop      context.CancelFunc
 	halfOpen  atomic.Int64
 	initials  *rate.Limiter
@@ -39,8 +39,9 @@ func (s *Server) ServeQUIC(conn net.PacketConn) error {
 		return errNoTLS
 	}
 	q := &quicServer{server: s, initials: rate.NewLimiter(h3InitialsPerSec, h3InitialsPerSec), conns: map[*quicConn]bool{}}
-	q.ctx, q.stop = context.WithCancel(context.Background())
-	defer q.stop()
+	ctx, stop := context.WithCancel(context.Background())
+	q.stopped, q.stop = ctx.Done(), stop
+	defer stop()
 	q.transport = &quic.Transport{Conn: conn, VerifySourceAddress: q.suspicious, ConnContext: q.admit}
 	defer q.transport.Close()
 	ln, err := q.transport.Listen(http3.ConfigureTLSConfig(s.options.TLS), quicConfig())
@@ -54,17 +55,27 @@ func (s *Server) ServeQUIC(conn net.PacketConn) error {
 	defer s.untrack(q)
 	for err == nil {
 		var c *quic.Conn
-		if c, err = ln.Accept(q.ctx); err == nil {
+		if c, err = ln.Accept(ctx); err == nil {
 			q.serving.Go(func() { q.serve(c) })
 		}
 	}
 	// Connections outlive the listener, and must not outlive the transport: they write through it.
 	_ = ln.Close()
 	q.serving.Wait()
-	if q.ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return ErrClosed
 	}
 	return err
+}
+
+// stopping reports whether stop has been called.
+func (q *quicServer) stopping() bool {
+	select {
+	case <-q.stopped:
+		return true
+	default:
+		return false
+	}
 }
 
 // track registers q with the server, unless that is closing.
@@ -145,7 +156,7 @@ func (q *quicServer) serve(conn *quic.Conn) {
 	q.conns[c] = true
 	q.mu.Unlock()
 	q.server.metrics.opened("h3")
-	if q.ctx.Err() != nil {
+	if q.stopping() {
 		_ = conn.CloseWithError(quic.ApplicationErrorCode(http3.ErrCodeNoError), "")
 	}
 	_ = c.http.ServeQUICConn(conn) // how a connection ended says nothing about the server
