@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -172,7 +173,7 @@ func newHealth() *cobra.Command {
 			t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(t, "STATE\tENDPOINT\tCHECKS\tSINCE\tREASON")
 			for _, v := range list {
-				fmt.Fprintf(t, "%s\t%s\t%v\t%s\t%s\n", v.State, v.Endpoint, v.Checks, v.Since.Local().Format(time.TimeOnly), v.Reason)
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", v.State, v.Endpoint, strings.Join(v.Checks, ","), v.Since.Local().Format(time.TimeOnly), v.Reason)
 			}
 			return t.Flush()
 		},
