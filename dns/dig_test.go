@@ -7,14 +7,12 @@ import (
 	"testing"
 
 	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/internal/need"
 )
 
 // TestDig asks with the client operators use.
 func TestDig(t *testing.T) {
-	dig, err := exec.LookPath("dig")
-	if err != nil {
-		t.Skip("SKIPPED: dig is not installed, so nothing was tested with it")
-	}
+	dig := need.Tool(t, "dig")
 	r := serve(t, steeredZones(t), config.Limits{})
 	for _, test := range []struct {
 		args string

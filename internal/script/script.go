@@ -42,6 +42,12 @@ type Step func(t *testing.T, args []string) string
 // and returns what carries out its steps; what it opens it closes with t.Cleanup.
 func Run(t *testing.T, pattern string, start func(t *testing.T, files map[string][]byte) Step) {
 	t.Helper()
+	RunIn(t, pattern, func(t *testing.T, script func(t *testing.T)) { script(t) }, start)
+}
+
+// RunIn is Run with start and the steps of each script inside a call of wrap, such as synctest.Test.
+func RunIn(t *testing.T, pattern string, wrap func(*testing.T, func(*testing.T)), start func(*testing.T, map[string][]byte) Step) {
+	t.Helper()
 	paths, err := filepath.Glob(pattern)
 	if err != nil || len(paths) == 0 {
 		t.Fatalf("no scripts match %s (%v)", pattern, err)
@@ -56,8 +62,8 @@ func Run(t *testing.T, pattern string, start func(t *testing.T, files map[string
 			for _, f := range archive.Files {
 				files[f.Name] = f.Data
 			}
-			want := string(archive.Comment)
-			got := play(t, path, want, start(t, files))
+			want, got := string(archive.Comment), ""
+			wrap(t, func(t *testing.T) { got = play(t, path, want, start(t, files)) })
 			if got == want {
 				return
 			}
@@ -83,11 +89,14 @@ func play(t *testing.T, path, transcript string, step Step) string {
 			continue // what was expected of the last step
 		}
 		out.WriteString(line)
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
 		args, err := split(line)
 		if err != nil {
 			t.Fatalf("%s:%d: %v", path, number, err)
 		}
-		if len(args) == 0 || strings.HasPrefix(args[0], "#") {
+		if len(args) == 0 {
 			continue
 		}
 		for printed := range strings.Lines(step(t, args)) {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestSplit(t *testing.T) {
@@ -27,8 +29,8 @@ func TestSplit(t *testing.T) {
 func echo(_ *testing.T, args []string) string { return strings.Join(args[1:], "\n") }
 
 func TestPlayReplacesWhatIsExpected(t *testing.T) {
-	got := play(t, "x.txt", "# title\n\nsay a b\n  old\n  older\nsay\nsay 'c d'\n", echo)
-	if want := "# title\n\nsay a b\n  a\n  b\nsay\nsay 'c d'\n  c d\n"; got != want {
+	got := play(t, "x.txt", "# it's a title\n\nsay a b\n  old\n  older\nsay\nsay 'c d'\n", echo)
+	if want := "# it's a title\n\nsay a b\n  a\n  b\nsay\nsay 'c d'\n  c d\n"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
@@ -43,6 +45,23 @@ func TestDifferenceNamesTheStep(t *testing.T) {
 func TestRun(t *testing.T) {
 	Run(t, "testdata/*.txt", func(_ *testing.T, files map[string][]byte) Step {
 		return func(t *testing.T, args []string) string {
+			if args[0] == "cat" {
+				return string(files[args[1]])
+			}
+			return echo(t, args)
+		}
+	})
+}
+
+// What a script waits for passes at once on the clock of the bubble it runs in.
+func TestRunInABubble(t *testing.T) {
+	RunIn(t, "testdata/*.txt", synctest.Test, func(_ *testing.T, files map[string][]byte) Step {
+		began := time.Now()
+		return func(t *testing.T, args []string) string {
+			time.Sleep(time.Hour)
+			if time.Since(began)%time.Hour != 0 {
+				t.Error("the clock is not the bubble's")
+			}
 			if args[0] == "cat" {
 				return string(files[args[1]])
 			}
