@@ -254,3 +254,29 @@ func TestMissThenHit(t *testing.T) {
 		t.Errorf("the origin was asked %d times", o.count())
 	}
 }
+
+// Every field whose name is spelled otherwise than net/http spells it arrives all the same, and validators work end to end.
+func TestFieldsOfEverySpellingArrive(t *testing.T) {
+	o := newRecorder(t, func(w http.ResponseWriter, q *http.Request) {
+		if q.Header.Get("If-None-Match") == `"1"` {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		w.Header()["ETag"] = []string{`"1"`}
+		w.Header()["WWW-Authenticate"] = []string{"Basic"}
+		w.Header()["CDN-Cache-Control"] = []string{"max-age=1"}
+		w.Header()["x-lower"] = []string{"1"}
+		w.Header().Set("Cache-Control", "max-age=0")
+	})
+	e := newEdge(t, oneSite, o)
+	response, _ := e.do(t, request("GET http://www.example.org/a"))
+	for _, name := range []string{"ETag", "WWW-Authenticate", "CDN-Cache-Control", "X-Lower"} {
+		if _, ok := response.Fields.Lookup(name); !ok {
+			t.Errorf("%s is lost; got %v", name, response.Fields)
+		}
+	}
+	response, _ = e.do(t, request("GET http://www.example.org/a"))
+	if status, _ := response.Fields.Get(httpwire.CacheStatus); response.Status != 200 || !strings.Contains(status, "fwd-status=304") {
+		t.Errorf("the second request is not a revalidation: %d, Cache-Status %q", response.Status, status)
+	}
+}

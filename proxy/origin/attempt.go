@@ -174,23 +174,24 @@ func (a *attempt) accept(answer *http.Response) *httpwire.Response {
 
 // takeFields lists a header sorted by name. Connection stays: it names fields that the proxy has to drop.
 func takeFields(header http.Header) httpwire.Fields {
-	names := make([]string, 0, 24)
+	keys := make([]string, 0, 24)
 	n := 0
-	for name, values := range header {
-		names = append(names, name)
+	for key, values := range header {
+		keys = append(keys, key)
 		n += len(values)
 	}
-	slices.Sort(names)
+	slices.Sort(keys)
 	fields := make(httpwire.Fields, 0, n)
-	for _, name := range names {
-		id := httpwire.Identify(name)
+	for _, key := range keys {
+		id := httpwire.Identify(key)
 		if id == httpwire.ContentLength || id == httpwire.TransferEncoding || id == httpwire.Trailer {
 			continue
 		}
+		name := key
 		if id != httpwire.Other {
-			name = id.String()
+			name = id.String() // net/http's key is Etag where the field's name is ETag
 		}
-		for _, value := range header[name] {
+		for _, value := range header[key] {
 			fields = append(fields, httpwire.Field{ID: id, Name: name, Value: value})
 		}
 	}
