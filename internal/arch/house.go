@@ -38,6 +38,7 @@ var floors = []struct {
 	{4, "edge/cert"},
 	{5, "cmd/meridian"},
 	{5, "cmd/meridian/*"},
+	{5, "internal/doctest"}, // reads the pages about all of it
 }
 
 // ground is the order within floor 0, where rooms are not equal: machinery that knows no product lies under the
@@ -53,6 +54,7 @@ var ground = map[string][]string{
 var kits = map[string]bool{
 	"internal/arch":       true,
 	"internal/deploytest": true,
+	"internal/doctest":    true,
 	"internal/need":       true,
 	"internal/script":     true,
 }
