@@ -2,6 +2,7 @@ package edge
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/meridian-edge/meridian/config"
@@ -80,6 +81,7 @@ func (n *Node) status() Status {
 	for _, l := range n.listeners {
 		out.Listeners = append(out.Listeners, l.key)
 	}
+	slices.Sort(out.Listeners)
 	if n.lastError != nil {
 		out.LastError = n.lastError.Error()
 	}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/edge/admin"
+	"github.com/meridian-edge/meridian/edge/cert"
 	"github.com/meridian-edge/meridian/proxy/std"
 )
 
@@ -85,6 +86,9 @@ func (n *Node) prepare(cfg *config.Config) ([]*listener, error) {
 			continue
 		}
 		if err := l.open(); err != nil {
+			if errors.Is(err, syscall.EADDRINUSE) && n.holds(l.addr) {
+				err = fmt.Errorf("%w; this node itself has it for another listener: that change needs a restart", syscall.EADDRINUSE)
+			}
 			errs = append(errs, fmt.Errorf("%w: %s %s: %w", ErrListen, l.kind, l.addr, err))
 			continue
 		}
@@ -98,6 +102,23 @@ func (n *Node) prepare(cfg *config.Config) ([]*listener, error) {
 		return nil, errors.Join(errs...)
 	}
 	return opened, nil
+}
+
+// holds reports whether a listener there is has the port of addr on the same address, or one of both has it on every address.
+// The caller holds mu.
+func (n *Node) holds(addr string) bool {
+	want, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return false
+	}
+	for _, l := range n.listeners {
+		have, err := netip.ParseAddrPort(l.addr)
+		if err == nil && have.Port() == want.Port() &&
+			(have.Addr() == want.Addr() || have.Addr().IsUnspecified() || want.Addr().IsUnspecified()) {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *listener) open() error {
@@ -166,8 +187,10 @@ func (l *listener) openUnix() error {
 	old := unix.Umask(0o177)
 	defer unix.Umask(old)
 	var err error
-	l.tcp, err = net.Listen("unix", l.addr)
-	return unwrapSyscall(err)
+	if l.tcp, err = net.Listen("unix", l.addr); errors.Is(err, syscall.EADDRINUSE) {
+		return errors.New("there is a file with this name that is no socket")
+	}
+	return err
 }
 
 // unwrapSyscall turns "listen tcp 127.0.0.1:80: bind: permission denied" into its last words: the caller names the rest.
@@ -213,7 +236,11 @@ func (n *Node) frontOptions(cfg *config.Config) std.Options {
 }
 
 func (n *Node) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return n.snapshot.Load().certs.Get(hello)
+	c, err := n.snapshot.Load().certs.Get(hello)
+	if errors.Is(err, cert.ErrName) {
+		return nil, nil // crypto/tls says unrecognized_name to that, and internal_error to any error (attack row T02)
+	}
+	return c, err
 }
 
 // serve starts serving an open listener. The caller holds mu.
@@ -282,9 +309,8 @@ func (l *listener) closeSockets() {
 // retire shuts down a listener that the configuration no longer names, beside the reload that found out.
 func (n *Node) retire(l *listener) {
 	n.log.Info("no longer listening", "kind", l.kind, "address", l.addr)
-	limit := n.Config().Limits.DrainTimeout
 	n.retiring.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), limit)
+		ctx, cancel := n.grace()
 		defer cancel()
 		l.shutdown(ctx)
 	})

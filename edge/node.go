@@ -54,7 +54,10 @@ type Node struct {
 	killed   chan struct{}
 	kill     sync.Once
 
-	mu        sync.Mutex // guards the fields below: one reload at a time
+	reloading sync.Mutex                // held while the file is read and put in service, so that reloads keep their order
+	seen      atomic.Pointer[fileStamp] // of the file when it was last read
+
+	mu        sync.Mutex // guards the fields below: one configuration at a time
 	listeners map[string]*listener
 	run       *runGroup // nil until Run
 	lastError error     // of the last reload
@@ -72,6 +75,7 @@ func New(o Options) (*Node, error) {
 		options: o, log: o.Log, started: time.Now(), listeners: map[string]*listener{},
 		ready: make(chan struct{}), killed: make(chan struct{}),
 	}
+	n.look()
 	registry := prometheus.NewRegistry()
 	n.metrics = newMetrics(registry, o.Version, n)
 	var err error
@@ -146,6 +150,7 @@ func (n *Node) Run(ctx context.Context) error {
 		n.log.Info("draining", "timeout", n.Config().Limits.DrainTimeout.String())
 		n.drain()
 	case <-n.killed:
+		n.draining.Store(true) // no configuration is taken any more
 	}
 	stopServing()
 	stop()
@@ -177,15 +182,8 @@ func (n *Node) becomeReady(ctx context.Context) {
 func (n *Node) drain() {
 	n.draining.Store(true)
 	n.notify("STOPPING=1")
-	limit, cancel := context.WithTimeout(context.Background(), n.Config().Limits.DrainTimeout)
+	limit, cancel := n.grace()
 	defer cancel()
-	go func() { // a second signal, or Kill, ends the wait
-		select {
-		case <-n.killed:
-			cancel()
-		case <-limit.Done():
-		}
-	}()
 	for _, kinds := range drainOrder {
 		var wg sync.WaitGroup
 		for _, l := range n.open() {
@@ -195,6 +193,19 @@ func (n *Node) drain() {
 		}
 		wg.Wait()
 	}
+}
+
+// grace is the time requests under way have to end: limits.drain_timeout, or until Kill.
+func (n *Node) grace() (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(context.Background(), n.Config().Limits.DrainTimeout)
+	go func() {
+		select {
+		case <-n.killed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // open lists the listeners there are now.

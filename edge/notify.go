@@ -38,8 +38,9 @@ func (n *Node) notifyReloading() {
 	n.notify(fmt.Sprintf("RELOADING=1\nMONOTONIC_USEC=%d", now.Nano()/1000))
 }
 
-// watchdog pats the manager's watchdog at half its period for as long as the node can still take its reload lock: a reload
-// that hangs, or a process that no longer schedules, is restarted.
+// watchdog pats the manager's watchdog for as long as the node can still take its reload lock: a reload that hangs, or a process
+// that no longer schedules, is restarted. It does so four times in a period, because a reload that happens to be under way at
+// one tick must not be one too many.
 func (n *Node) watchdog(ctx context.Context) {
 	period, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	if err != nil || period <= 0 {
@@ -48,7 +49,7 @@ func (n *Node) watchdog(ctx context.Context) {
 	if pid := os.Getenv("WATCHDOG_PID"); pid != "" && pid != strconv.Itoa(os.Getpid()) {
 		return
 	}
-	tick := time.NewTicker(time.Duration(period) * time.Microsecond / 2)
+	tick := time.NewTicker(time.Duration(period) * time.Microsecond / 4)
 	defer tick.Stop()
 	for {
 		select {

@@ -34,6 +34,7 @@ type organs struct {
 	mu     sync.Mutex // guards the fields below
 	places *geo.DB
 	source string // path places was read from; "": embedded
+	read   fileStamp
 }
 
 func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, error) {
@@ -81,7 +82,8 @@ func accessOutput(o Options) (io.Writer, error) {
 func (a *organs) placesFor(cfg *config.Config) (*geo.DB, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.places != nil && a.source == cfg.Geo.Database {
+	now := stamp(cfg.Geo.Database)
+	if a.places != nil && a.source == cfg.Geo.Database && a.read == now {
 		return a.places, nil
 	}
 	db, err := geo.Embedded()
@@ -91,8 +93,15 @@ func (a *organs) placesFor(cfg *config.Config) (*geo.DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open place database: %w", err)
 	}
-	a.places, a.source = db, cfg.Geo.Database
+	a.places, a.source, a.read = db, cfg.Geo.Database, now
 	return db, nil
+}
+
+// samePlaces reports whether placesFor would return what it returned last.
+func (a *organs) samePlaces(cfg *config.Config) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.source == cfg.Geo.Database && a.read == stamp(cfg.Geo.Database)
 }
 
 func (a *organs) close() {

@@ -8,17 +8,22 @@ import (
 	"time"
 
 	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/edge/cert"
 )
 
-// ErrUnchanged is returned by Reload when the file says what is served already.
+// ErrUnchanged is returned by Reload when the file, and the certificates and places it names, are what is served already.
 var ErrUnchanged = errors.New("the configuration is unchanged")
 
 // Reload reads the configuration file again and puts it in service. On any error the generation that serves keeps serving;
-// the error, with every mistake of the file, is also logged once and shown in meridian_config_last_reload_successful.
+// the error, with every mistake of the file, is also logged once and shown in meridian_config_last_reload_successful. Reloads at
+// the same time wait for each other.
 func (n *Node) Reload() error {
 	if n.options.Path == "" {
 		return errors.New("this node has no configuration file to reload")
 	}
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	n.look()
 	cfg, warnings, err := config.Load(n.options.Path)
 	if err == nil {
 		for _, w := range warnings {
@@ -39,12 +44,19 @@ func (n *Node) Apply(cfg *config.Config) error {
 		return errors.New("this node is stopping")
 	}
 	if n.Config().Sum == cfg.Sum && cfg.Sum != "" {
-		if n.lastError != nil {
-			n.log.Info("configuration is the one that serves again")
+		same, err := n.sameFiles(cfg)
+		if err != nil {
+			n.failedLocked(err)
+			return err
 		}
-		n.lastError = nil
-		n.metrics.successful.Set(1)
-		return ErrUnchanged
+		if same {
+			if n.lastError != nil {
+				n.log.Info("configuration is the one that serves again")
+			}
+			n.lastError = nil
+			n.metrics.successful.Set(1)
+			return ErrUnchanged
+		}
 	}
 	n.notifyReloading()
 	err := n.install(cfg)
@@ -53,6 +65,16 @@ func (n *Node) Apply(cfg *config.Config) error {
 		n.failedLocked(err)
 	}
 	return err
+}
+
+// sameFiles reports whether the files that cfg names still hold what is served: certificates are renewed under their names.
+func (n *Node) sameFiles(cfg *config.Config) (bool, error) {
+	serving := n.snapshot.Load().certs
+	certs, err := cert.Build(cfg, serving)
+	if err != nil {
+		return false, fmt.Errorf("certificates: %w", err)
+	}
+	return certs.Equal(serving) && n.organs.samePlaces(cfg), nil
 }
 
 // install takes a configuration through build, prepare, swap and settle. The caller holds mu.
@@ -102,6 +124,9 @@ func (n *Node) settle(old, next *snapshot, opened []*listener) {
 	if old != nil && old.cfg.Limits != next.cfg.Limits {
 		n.log.Warn("limits of listeners that are open already change at the next start")
 	}
+	if old != nil && old.cfg.Log != next.cfg.Log {
+		n.log.Warn("settings of the logs change at the next start")
+	}
 }
 
 // unserved names what a valid configuration asks for and this version does not do.
@@ -147,8 +172,8 @@ func (n *Node) failedLocked(err error) {
 // defaultWatch is how often the configuration file is looked at.
 const defaultWatch = 2 * time.Second
 
-// watchFile reloads when the file's time or size changes. A file that was refused is tried again only when it changes again,
-// so that a mistake is logged once.
+// watchFile reloads when the file's time or size is another than when it was last read, whoever read it. A file that was
+// refused is tried again only when it changes again, so that a mistake is logged once.
 func (n *Node) watchFile(ctx context.Context) {
 	every := n.options.Watch
 	if every == 0 {
@@ -157,7 +182,6 @@ func (n *Node) watchFile(ctx context.Context) {
 	if every < 0 || n.options.Path == "" {
 		return
 	}
-	seen := stamp(n.options.Path)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -166,13 +190,22 @@ func (n *Node) watchFile(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		now := stamp(n.options.Path)
-		if now == seen || now == (fileStamp{}) {
-			continue
+		if n.fileChanged() {
+			_ = n.Reload() // it has logged what there is to say
 		}
-		seen = now
-		_ = n.Reload() // it has logged what there is to say
 	}
+}
+
+// look remembers which version of the file is about to be read.
+func (n *Node) look() {
+	now := stamp(n.options.Path)
+	n.seen.Store(&now)
+}
+
+// fileChanged reports whether there is another version of the file than the one that was last read.
+func (n *Node) fileChanged() bool {
+	now := stamp(n.options.Path)
+	return now != *n.seen.Load() && now != fileStamp{}
 }
 
 // fileStamp tells versions of a file apart; zero: there is no file.

@@ -35,7 +35,7 @@ func TestWatchDoesNotReadWhatReloadHasRead(t *testing.T) {
 	defer n.organs.close()
 	f := func(want bool, when string) {
 		t.Helper()
-		if got := true; got != want {
+		if got := n.fileChanged(); got != want {
 			t.Errorf("%s: changed is %v", when, got)
 		}
 	}
@@ -84,4 +84,25 @@ func TestWatchdogIsPattedInTimeBesideAReload(t *testing.T) {
 			t.Errorf("nothing within 9.9 s of a period of 10 s: %v", err)
 		}
 	})
+}
+
+// A place database that is replaced under its name is read again.
+func TestReplacedPlaceDatabaseIsNotTheSame(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "places.mmdb")
+	cfg := &config.Config{Geo: config.Geo{Database: path}}
+	write := func(content string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+	a := &organs{source: path, read: stamp(path)}
+	if !a.samePlaces(cfg) {
+		t.Error("the same file is taken for another")
+	}
+	write("another")
+	if a.samePlaces(cfg) {
+		t.Error("another file is taken for the same")
+	}
 }

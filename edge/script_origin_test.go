@@ -215,6 +215,7 @@ func (w *world) waitRequests(t *testing.T, args []string) string {
 		t.Fatal(err)
 	}
 	o := w.known(t, args[0])
+	n += o.asked.Load()
 	waitFor(t, strings.Join(args, " "), func() bool { return o.asked.Load() >= n })
 	return ""
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/meridian-edge/meridian/edge/admin"
 	"github.com/meridian-edge/meridian/internal/script"
 	"github.com/meridian-edge/meridian/proxy"
-	"github.com/meridian-edge/meridian/steer"
 )
 
 // TestScripts runs testdata/*.txt: a whole node on real sockets, with the clients operators use. Ports are those of the
@@ -46,7 +45,7 @@ import (
 //
 // What can be seen from outside, and waited for:
 //
-//	requests PORT | wait-requests PORT N        requests an origin has had, health checks aside
+//	requests PORT | wait-requests PORT N        requests an origin has had, health checks aside; until it has had N more
 //	metric SERIES | wait-metric SERIES VALUE
 //	wait-health ENDPOINT|CHECK... up|down
 //	logged TEXT                                 lines of the log that hold the text
@@ -191,51 +190,6 @@ func (w *world) explain(t *testing.T, args []string) string {
 		return refused
 	}
 	return explainedURL(&e)
-}
-
-func explainedURL(e *proxy.Explanation) string {
-	if e.Refused != "" {
-		return fmt.Sprintf("refused %s: %s\n", e.Refused, e.Why)
-	}
-	out := fmt.Sprintf("distribution %s, behavior %s, line %d\n", e.Distribution, e.Behavior, e.Line)
-	if e.Redirect != "" {
-		return out + e.Redirect + "\n"
-	}
-	decision := "off"
-	if e.Cache != nil {
-		decision = e.Cache.Decision
-	}
-	out += "cache: " + decision + "\n" + traced(e.Trace)
-	for i, c := range e.Candidates {
-		out += fmt.Sprintf("try %d. %s\n", i+1, c.Endpoint)
-	}
-	return out
-}
-
-func explainedName(e *dns.Explanation) string {
-	var out strings.Builder
-	for _, h := range e.Hops {
-		fmt.Fprintf(&out, "%s: %s", h.Name, h.Match)
-		if h.Record != "" {
-			fmt.Fprintf(&out, ", %s, line %d", h.Record, h.Line)
-		}
-		out.WriteString("\n" + traced(h.Steps))
-	}
-	return out.String() + records(e.RCode, "", e.Answer)
-}
-
-// traced prints the steps of a policy without the words of the last probe, which hold times.
-func traced(trace steer.Trace) string {
-	var out strings.Builder
-	for _, s := range trace {
-		detail, _, _ := strings.Cut(s.Detail, " (")
-		fmt.Fprintf(&out, "%s%s: %s", strings.Repeat("  ", s.Depth), s.Group, strings.TrimSpace(s.Member+" "+s.Result))
-		if detail != "" {
-			out.WriteString(", " + detail)
-		}
-		out.WriteString("\n")
-	}
-	return out.String()
 }
 
 // What can be seen from outside.

@@ -74,6 +74,7 @@ func (s *snapshot) explainDNS(name, qtype string, client netip.Addr) (*dns.Expla
 	if err != nil {
 		return nil, err
 	}
+	client = client.Unmap()
 	c := &dns.Client{Addr: client, Random: rand.Uint64()}
 	if client.IsValid() {
 		// As Route 53's TestDNSAnswer: the question comes with the client's subnet.

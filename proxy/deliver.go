@@ -10,7 +10,7 @@ import (
 
 // deliver is the phase that adds what this edge has to say to a response (RFC 9110 section 7.6.3, RFC 9211).
 func (t *transaction) deliver(response *httpwire.Response) {
-	via := t.x.Head.Proto.Via() + " " + t.router.node
+	via := "1.1 " + t.router.node // how the response was received, not how it goes on
 	status := t.result.AppendStatus(nil, t.router.node)
 	// The store shares its fields between readers: the list is extended in a copy.
 	fields := make(httpwire.Fields, len(response.Fields), len(response.Fields)+4)
@@ -27,7 +27,11 @@ func (t *transaction) deliver(response *httpwire.Response) {
 
 // Refuse makes the response to a request that a front refused before it reached the router.
 func (r *Router) Refuse(x *httpwire.Exchange, err *fault.Error) *httpwire.Response {
-	return r.refuse(x, err, nil)
+	t := &transaction{router: r, x: x, client: r.clientOf(x), fault: err}
+	r.deps.Metrics.inFlight.Inc()
+	response := r.refuse(x, err, nil)
+	response.Done = t.done(response)
+	return response
 }
 
 // refuse is the one function that turns an error into a response. b may be nil.
@@ -42,19 +46,32 @@ func (r *Router) refuse(x *httpwire.Exchange, err *fault.Error, b *behavior) *ht
 	response.Fields.Add(httpwire.ContentType, "text/plain; charset=utf-8")
 	response.Fields.Add(httpwire.CacheControl, "no-store")
 	// RFC 9209: the proxy says that it made this response, and why.
-	response.Fields.Add(httpwire.ProxyStatus, fmt.Sprintf("%s; error=%s; details=%q", r.node, entry.Proxy, err.Code))
+	response.Fields.Add(httpwire.ProxyStatus, fmt.Sprintf("%s; error=%s; details=%q", item(r.node), entry.Proxy, err.Code))
 	response.Fields.Add(httpwire.XRequestID, x.ID)
 	if err.Code == fault.Method {
-		allow := "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-		if b != nil && b.methods != "" {
-			allow = b.methods
-		}
-		response.Fields.Add(httpwire.Allow, allow) // RFC 9110 section 15.5.6
+		response.Fields.Add(httpwire.Allow, b.allow()) // RFC 9110 section 15.5.6
 	}
 	if entry.Status == 503 {
 		response.Fields.Add(httpwire.RetryAfter, "1")
 	}
 	return response
+}
+
+// allow is the value of the Allow field. b may be nil.
+func (b *behavior) allow() string {
+	if b != nil && b.methods != "" {
+		return b.methods
+	}
+	return "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+}
+
+// item writes a token of HTTP as an item of a structured field, whose tokens start with a letter or an asterisk (RFC 9651
+// section 3.3.4): others become strings, in which no token byte needs an escape.
+func item(token string) string {
+	if c := token[0] | 0x20; c >= 'a' && c <= 'z' || token[0] == '*' {
+		return token
+	}
+	return `"` + token + `"`
 }
 
 // reason is the reason phrase of the statuses the edge makes itself.

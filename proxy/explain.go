@@ -15,9 +15,9 @@ import (
 type Explanation struct {
 	Method       string             `json:"method"`
 	URL          string             `json:"url"`
-	Client       string             `json:"client"`
-	Host         string             `json:"host,omitempty"` // canonical
-	Path         string             `json:"path,omitempty"` // canonical
+	Client       string             `json:"client,omitempty"` // nobody in particular: empty
+	Host         string             `json:"host,omitempty"`   // canonical
+	Path         string             `json:"path,omitempty"`   // canonical
 	Distribution string             `json:"distribution,omitempty"`
 	Passed       []string           `json:"passed,omitempty"` // behaviors looked at before the one that matched
 	Behavior     string             `json:"behavior,omitempty"`
@@ -40,11 +40,16 @@ type Candidate struct {
 // Explain runs a request through receive, route and admit, and asks cache and steering what they would do. It fetches
 // nothing. The URL is absolute; client may be invalid.
 func (r *Router) Explain(method, url string, client netip.Addr) Explanation {
-	e := Explanation{Method: method, URL: url, Client: client.String()}
+	e := Explanation{Method: method, URL: url}
+	if client.IsValid() {
+		e.Client = client.String()
+	}
 	x := &httpwire.Exchange{ID: "explain", Peer: netip.AddrPortFrom(client, 0)}
-	x.Head = headOf(method, url)
 	t := &transaction{router: r, x: x, client: client}
-	err := t.receive()
+	var err error
+	if x.Head, err = headOf(method, url); err == nil {
+		err = t.receive()
+	}
 	e.Host, e.Path = x.Canon.Host, x.Canon.Path
 	if err == nil {
 		err = t.route()
@@ -97,11 +102,16 @@ func (t *transaction) describeFetch(e *Explanation) {
 	}
 }
 
-// headOf makes the head of a request for an absolute URL; a URL without a scheme is taken as http.
-func headOf(method, url string) httpwire.Head {
+// headOf makes the head of a request for an absolute URL, as a client would: without the fragment. A URL without a scheme is
+// taken as http.
+func headOf(method, url string) (httpwire.Head, error) {
+	url, _, _ = strings.Cut(url, "#")
 	scheme, rest, ok := strings.Cut(url, "://")
 	if !ok {
 		scheme, rest = "http", url
+	}
+	if scheme = strings.ToLower(scheme); scheme != "http" && scheme != "https" {
+		return httpwire.Head{}, fault.New(fault.BadTarget, fmt.Errorf("scheme %q", scheme))
 	}
 	authority, target := rest, "/"
 	if i := strings.IndexAny(rest, "/?"); i >= 0 {
@@ -110,13 +120,17 @@ func headOf(method, url string) httpwire.Head {
 			target = "/" + target
 		}
 	}
-	return httpwire.Head{Method: method, Target: target, Scheme: scheme, Authority: authority, Proto: httpwire.HTTP11}
+	return httpwire.Head{Method: method, Target: target, Scheme: scheme, Authority: authority, Proto: httpwire.HTTP11}, nil
 }
 
 // Purge removes one URL from the cache: every variant, over both schemes. It fails with the fault a request for the URL
 // would meet before it reached the cache.
 func (r *Router) Purge(url string) (cache.Receipt, error) {
-	t := &transaction{router: r, x: &httpwire.Exchange{ID: "purge", Head: headOf("GET", url)}}
+	head, err := headOf("GET", url)
+	if err != nil {
+		return cache.Receipt{}, err
+	}
+	t := &transaction{router: r, x: &httpwire.Exchange{ID: "purge", Head: head}}
 	if err := t.receive(); err != nil {
 		return cache.Receipt{}, err
 	}

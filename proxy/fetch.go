@@ -24,14 +24,15 @@ type fetch struct {
 	report origin.Report
 }
 
-// Fetch implements cache.Origin.
+// Fetch implements cache.Origin. The target is the head's: of a fill it is what the response is stored under, which may be less
+// than what the client sent (attack row C03).
 func (f *fetch) Fetch(ctx context.Context, head *httpwire.Head) (*httpwire.Response, error) {
 	host := f.target.HostHeader
 	if host == "" {
 		host = f.canon.HostPort(f.scheme)
 	}
 	response, report, err := f.router.deps.Origin.Do(ctx, f.target, &origin.Request{
-		Head: head, Target: f.canon.Target(), Host: host, Body: f.body, Length: f.length, Random: rand.Uint64(),
+		Head: head, Target: head.Target, Host: host, Body: f.body, Length: f.length, Random: rand.Uint64(),
 	})
 	f.mu.Lock()
 	f.report = report

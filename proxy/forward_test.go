@@ -259,3 +259,29 @@ func TestPurgeTakesOneURLOut(t *testing.T) {
 		t.Error("a URL nobody serves was purged")
 	}
 }
+
+// C03: a parameter that is not keyed is not forwarded either; what is not stored is forwarded as it came.
+func TestWhatIsKeyedIsWhatIsForwarded(t *testing.T) {
+	o := newRecorder(t, nil)
+	e := newEdge(t, `
+version: 1
+distributions:
+  www:
+    domains: [www.example.org]
+    origins: {app: {url: "http://ORIGIN0"}}
+    behaviors:
+      - {path: /static/*, methods: all, cache: {key: {query: [v]}}}
+      - {path: "*", methods: all, cache: off}
+`, o)
+	f := func(line, want string) {
+		t.Helper()
+		e.do(t, request(line))
+		if q, _ := o.last(t); q.RequestURI != want {
+			t.Errorf("%s was forwarded as %s, want %s", line, q.RequestURI, want)
+		}
+	}
+	f("GET http://www.example.org/static/./a?utm=x&v=2", "/static/a?v=2")
+	f("GET http://www.example.org/static/b?utm=x", "/static/b")
+	f("POST http://www.example.org/static/a?utm=x&v=2", "/static/a?utm=x&v=2")
+	f("GET http://www.example.org/x/../other?b=1;a=2&b=3", "/other?b=1;a=2&b=3")
+}

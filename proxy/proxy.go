@@ -11,9 +11,11 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/meridian-edge/meridian/cache"
@@ -102,7 +104,23 @@ func compilePool(p *config.Pool, d Deps) (*steer.Tree, error) {
 		}
 		g.Members[i] = m
 	}
+	if policy == steer.Failover { // steer tries members as listed
+		slices.SortStableFunc(g.Members, func(a, b steer.Member) int {
+			return cmp.Compare(roleRank(p.Endpoints[a.Leaf].Role), roleRank(p.Endpoints[b.Leaf].Role))
+		})
+	}
 	return steer.Compile(g)
+}
+
+// roleRank orders the roles of a failover pool; endpoints without one keep the order of the file.
+func roleRank(role string) int {
+	switch role {
+	case "primary":
+		return -1
+	case "secondary":
+		return 1
+	}
+	return 0
 }
 
 func (r *Router) buildSite(cfg *config.Config, dist *config.Distribution, trees map[string]*steer.Tree) (*site, error) {
@@ -153,12 +171,19 @@ func (r *Router) Targets() []*origin.Target { return r.targets }
 func (r *Router) Handle(ctx context.Context, x *httpwire.Exchange) *httpwire.Response {
 	t := &transaction{router: r, x: x, client: x.Peer.Addr()}
 	r.deps.Metrics.inFlight.Inc()
+	finished := false
+	defer func() {
+		if !finished { // a panic: the front recovers and asks Refuse, which counts for itself
+			r.deps.Metrics.inFlight.Dec()
+		}
+	}()
 	response, err := t.run(ctx)
 	if err != nil {
 		t.fault = fault.As(err)
 		response = r.refuse(x, t.fault, t.behavior)
 	}
 	response.Done = t.done(response)
+	finished = true
 	return response
 }
 

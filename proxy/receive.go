@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"iter"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -40,7 +41,7 @@ func (t *transaction) receive() error {
 // looped reports whether CDN-Loop names this edge, or too many others (RFC 8586).
 func (r *Router) looped(fields httpwire.Fields) bool {
 	hops := 0
-	for member := range fields.List(httpwire.CDNLoop) {
+	for member := range hopsOf(fields, httpwire.CDNLoop) {
 		id, _, _ := strings.Cut(member, ";")
 		if strings.EqualFold(strings.TrimSpace(id), cdnID(r.node)) {
 			return true
@@ -48,6 +49,20 @@ func (r *Router) looped(fields httpwire.Fields) bool {
 		hops++
 	}
 	return hops >= maxHops
+}
+
+// hopsOf splits a field that each hop has appended to. Quotes do not keep commas together: one that a client left open would
+// hide every hop after it (attack rows P05, P06).
+func hopsOf(fields httpwire.Fields, id httpwire.ID) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for value := range fields.Values(id) {
+			for hop := range strings.SplitSeq(value, ",") {
+				if hop = strings.TrimSpace(hop); hop != "" && !yield(hop) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // cdnID is this edge's name in CDN-Loop.
@@ -84,7 +99,7 @@ func (r *Router) clientOf(x *httpwire.Exchange) netip.Addr {
 		return client
 	}
 	var hops []string
-	for hop := range x.Head.Fields.List(httpwire.XForwardedFor) {
+	for hop := range hopsOf(x.Head.Fields, httpwire.XForwardedFor) {
 		hops = append(hops, hop)
 	}
 	for i := len(hops) - 1; i >= 0; i-- {
@@ -99,11 +114,13 @@ func (r *Router) clientOf(x *httpwire.Exchange) netip.Addr {
 	return client
 }
 
-// prepareFetch makes the head that goes upstream. It changes the exchange's fields in place: they are not needed again.
+// prepareFetch makes the head that goes upstream. It changes the exchange's head in place: what arrived is not needed again.
 func (t *transaction) prepareFetch() {
 	x, r := t.x, t.router
 	trusted := r.trusts(x.Peer.Addr())
 	fields := &x.Head.Fields
+	forwards := t.maxForwards()
+	x.Head.Target = x.Canon.Target() // what is forwarded is what was routed; the cache may leave parameters out
 	removeHopByHop(fields)
 	cacheable := !t.behavior.Cache.Off
 	fields.Filter(func(f *httpwire.Field) bool {
@@ -115,7 +132,10 @@ func (t *transaction) prepareFetch() {
 		case httpwire.XForwardedFor, httpwire.XForwardedHost, httpwire.XForwardedPort, httpwire.XForwardedProto:
 			return trusted
 		case httpwire.Other:
-			return !cacheable || !steersOrigins(f.Name)
+			if !trusted && isForwarded(f.Name) {
+				return false
+			}
+			return !cacheable || !steersOrigins(f.Name) || t.behavior.keyed(f.Name)
 		}
 		return true
 	})
@@ -136,10 +156,44 @@ func (t *transaction) prepareFetch() {
 	fields.Set(httpwire.XRequestID, x.ID)
 	fields.Add(httpwire.Via, x.Head.Proto.Via()+" "+r.node)
 	fields.Add(httpwire.CDNLoop, cdnID(r.node))
+	if forwards > 0 {
+		fields.Add(httpwire.MaxForwards, strconv.Itoa(forwards-1))
+	}
 	t.fetch = fetch{router: r, target: t.behavior.target, canon: x.Canon, scheme: x.Head.Scheme}
 	if m := x.Head.Method; m != "GET" && m != "HEAD" || !cacheable {
 		t.fetch.body, t.fetch.length = x.Body, x.Length // a cacheable GET has no body upstream (attack row C02)
 	}
+}
+
+// maxForwards is how often an OPTIONS request may still be forwarded; -1: nobody says, or the method is another, which may ignore
+// the field (RFC 9110 section 7.6.2).
+func (t *transaction) maxForwards() int {
+	value, ok := t.x.Head.Fields.Joined(httpwire.MaxForwards)
+	if !ok || t.x.Head.Method != "OPTIONS" {
+		return -1
+	}
+	n, err := strconv.ParseUint(value, 10, 31)
+	if err != nil {
+		return -1
+	}
+	return int(n)
+}
+
+// isForwarded reports whether a field is one of those by which proxies tell each other about the client: X-Forwarded-Prefix,
+// X-Forwarded-User and whatever else a name may be made of (attack rows P07, P12).
+func isForwarded(name string) bool {
+	const family = "X-Forwarded-"
+	return len(name) > len(family) && strings.EqualFold(name[:len(family)], family)
+}
+
+// keyed reports whether a field is part of the cache key.
+func (b *behavior) keyed(name string) bool {
+	for _, key := range b.Cache.KeyHeaders {
+		if strings.EqualFold(key, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // steersOrigins lists the unregistered fields by which a client could make an origin answer for another URL, host or method

@@ -133,15 +133,16 @@ func (t *transaction) route() error {
 	return nil
 }
 
-// covers reports whether a TLS server name belongs to the site.
+// covers reports whether a TLS server name belongs to the site. The empty name belongs to the catch-all: its certificate was sent.
 func (r *Router) covers(s *site, serverName string) bool {
-	return serverName != "" && r.hosts.find(strings.ToLower(strings.TrimSuffix(serverName, "."))) == s
+	return r.hosts.find(strings.ToLower(strings.TrimSuffix(serverName, "."))) == s
 }
 
 // admit is the phase that refuses or redirects before anything is fetched. It returns a response when that is the answer.
 func (t *transaction) admit() (*httpwire.Response, error) {
 	b, h := t.behavior, &t.x.Head
-	if h.Method == "CONNECT" || h.Method == "TRACE" {
+	switch h.Method {
+	case "CONNECT", "TRACE", "TRACK": // attack rows S32, P08
 		return nil, fault.New(fault.Method, nil)
 	}
 	if b.RedirectToHTTPS && h.Scheme == "http" {
@@ -150,7 +151,18 @@ func (t *transaction) admit() (*httpwire.Response, error) {
 	if b.Methods != nil && !slices.Contains(b.Methods, h.Method) {
 		return nil, fault.New(fault.Method, nil)
 	}
+	if t.maxForwards() == 0 {
+		return t.ownOptions(), nil
+	}
 	return nil, nil
+}
+
+// ownOptions answers an OPTIONS request that must not be forwarded any more (RFC 9110 sections 7.6.2 and 9.3.7).
+func (t *transaction) ownOptions() *httpwire.Response {
+	response := &httpwire.Response{Status: 200}
+	response.Fields.Add(httpwire.Allow, t.behavior.allow())
+	response.Fields.Add(httpwire.XRequestID, t.x.ID)
+	return response
 }
 
 // redirectToHTTPS answers 301 to GET and HEAD and 307 to everything else, so that no method is changed
@@ -161,7 +173,11 @@ func (t *transaction) redirectToHTTPS() *httpwire.Response {
 		status = 301
 	}
 	response := &httpwire.Response{Status: status}
-	response.Fields.Add(httpwire.Location, "https://"+t.x.Canon.Host+t.x.Canon.Target())
+	target := t.x.Canon.Target()
+	if target == "*" {
+		target = "" // a URL without a path is how OPTIONS * is written (RFC 9112 section 3.2.4)
+	}
+	response.Fields.Add(httpwire.Location, "https://"+t.x.Canon.Host+target)
 	response.Fields.Add(httpwire.XRequestID, t.x.ID)
 	return response
 }

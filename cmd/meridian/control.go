@@ -27,11 +27,21 @@ func nodeClient(c *cobra.Command) (*admin.Client, error) {
 	if path, _ := c.Flags().GetString("socket"); path != "" {
 		return admin.NewClient(path), nil
 	}
-	cfg, _, err := loadConfig(c)
+	cfg, err := nodeConfig(c)
 	if err != nil {
 		return nil, err
 	}
 	return clientOf(cfg)
+}
+
+// nodeConfig loads the configuration to find a node by. A node outlives a file with mistakes, so the way to it is named then.
+func nodeConfig(c *cobra.Command) (*config.Config, error) {
+	cfg, _, err := loadConfig(c)
+	var mistakes config.Errors
+	if errors.As(err, &mistakes) {
+		fmt.Fprintln(c.ErrOrStderr(), "note: the file that names the node's admin socket cannot be used; --socket PATH reaches the node without it")
+	}
+	return cfg, err
 }
 
 func clientOf(cfg *config.Config) (*admin.Client, error) {
@@ -134,7 +144,11 @@ func newStatus() *cobra.Command {
 func printStatus(w io.Writer, s *edge.Status) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	row := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
-	row("edge", "%s %s, %s for %s (version %s)", s.Edge, s.Region, s.State, time.Since(s.Started).Round(time.Second), s.Version)
+	name := s.Edge
+	if s.Region != "" {
+		name += " " + s.Region
+	}
+	row("edge", "%s, %s for %s (version %s)", name, s.State, time.Since(s.Started).Round(time.Second), s.Version)
 	row("config", "%s, generation %d, loaded %s", s.Config, s.Generation, s.Loaded.Local().Format(time.DateTime))
 	if s.LastError != "" {
 		row("refused", "the last reload: %s", s.LastError)

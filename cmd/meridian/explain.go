@@ -107,7 +107,7 @@ func ask(c *cobra.Command, q admin.Query, offline bool) (any, error) {
 	var cfg *config.Config
 	if socket == "" || offline {
 		var err error
-		if cfg, _, err = loadConfig(c); err != nil {
+		if cfg, err = nodeConfig(c); err != nil {
 			return nil, err
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -67,7 +68,8 @@ func (h *lineHandler) Handle(_ context.Context, r slog.Record) error {
 
 func (h *lineHandler) attr(b *strings.Builder, a slog.Attr) {
 	v := a.Value.Resolve().String()
-	if v == "" || strings.ContainsAny(v, " \t\r\n\"=") {
+	// Some of it comes from the network: nothing in it is to act on the terminal (attack row S31).
+	if v == "" || strings.ContainsAny(v, " \"=") || strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		v = fmt.Sprintf("%q", v)
 	}
 	fmt.Fprintf(b, " %s%s=%s", h.group, a.Key, v)

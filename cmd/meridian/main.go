@@ -147,7 +147,7 @@ func helpTopics() []*cobra.Command {
   6   a socket cannot be had: the address or the lock is in use`},
 		{Use: "signals", Short: "What signals do to a running node", Long: `Signals to ` + "`meridian run`" + `:
 
-  HUP         read the configuration file again; a refused one changes nothing
+  HUP         read the configuration file and the certificates it names again; refused ones change nothing
   TERM, INT   drain: DNS first, then finish requests (limits.drain_timeout), then exit 0
   a second    end at once
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ func printURL(w io.Writer, e *proxy.Explanation) {
 	line := func(phase, format string, args ...any) {
 		fmt.Fprintf(w, "%-9s "+format+"\n", append([]any{phase}, args...)...)
 	}
-	line("request", "%s %s from %s", e.Method, e.URL, e.Client)
+	line("request", "%s %s from %s", e.Method, e.URL, who(e.Client))
 	if e.Host != "" {
 		line("receive", "host %s, path %s", e.Host, e.Path)
 	}
@@ -57,6 +58,14 @@ func printURL(w io.Writer, e *proxy.Explanation) {
 	}
 }
 
+// who names the client of an explanation.
+func who(client string) string {
+	if client == "" || client == (netip.Addr{}).String() {
+		return "nobody in particular"
+	}
+	return client
+}
+
 // cacheLines puts the cache's decision into words.
 func cacheLines(c *cache.Explanation) []string {
 	lines := []string{c.Decision}
@@ -88,7 +97,7 @@ func first(i int, word string) string {
 
 // printName prints the decision for a DNS question.
 func printName(w io.Writer, e *dns.Explanation) {
-	fmt.Fprintf(w, "question  %s %s from %s\n", e.Name, e.Type, e.Client)
+	fmt.Fprintf(w, "question  %s %s from %s\n", e.Name, e.Type, who(e.Client))
 	if e.Place.Country != "" || e.Place.Point.Known() {
 		lat, lon := e.Place.Point.LatLon()
 		fmt.Fprintf(w, "place     %s %s, %.1f %.1f, decided by /%d\n", e.Place.Country, e.Place.Continent, lat, lon, e.Place.Bits)

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 
@@ -33,32 +33,51 @@ SIGTERM drains. Under systemd, readiness, reloads and the watchdog are reported 
 		Example: "  meridian run -c meridian.yaml\n  meridian run -c meridian.yaml --watch 0     reload on SIGHUP only",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP) // from the start: one that comes too early must not end the process
+			defer signal.Stop(hup)
 			cfg, warnings, err := loadConfig(c)
 			if err != nil {
 				return err
 			}
-			return serve(c.Context(), cfg, warnings, watch)
+			log := newLogger(os.Stderr, cfg.Log)
+			for _, w := range warnings {
+				log.Warn("configuration warning", "warning", w.Error(), "hint", w.Hint)
+			}
+			return serve(c.Context(), hup, edge.Options{Config: cfg, Path: cfg.File, Watch: watch, Log: log, Version: version()})
 		},
 	}
 	c.Flags().DurationVar(&watch, "watch", 2*time.Second, "how often to look for a changed file; 0 never")
 	return c
 }
 
-func serve(ctx context.Context, cfg *config.Config, warnings config.Warnings, watch time.Duration) error {
-	log := newLogger(os.Stderr, cfg.Log)
-	for _, w := range warnings {
-		log.Warn("configuration warning", "warning", w.Error(), "hint", w.Hint)
+// serve runs a node until ctx is done, and reloads it on each signal from hup.
+func serve(ctx context.Context, hup <-chan os.Signal, o edge.Options) error {
+	if o.Watch == 0 {
+		o.Watch = -1
 	}
-	if watch == 0 {
-		watch = -1
-	}
-	node, err := edge.New(edge.Options{Config: cfg, Path: cfg.File, Watch: watch, Log: log, Version: version()})
+	node, err := edge.New(o)
 	if err != nil {
 		return buildError(err)
 	}
-	stopHUP := onHUP(log, node)
-	defer stopHUP()
-	return node.Run(ctx)
+	over := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-hup:
+				if err := node.Reload(); errors.Is(err, edge.ErrUnchanged) {
+					o.Log.Info("configuration unchanged")
+				}
+			case <-over:
+				return
+			}
+		}
+	})
+	err = node.Run(ctx)
+	close(over)
+	wg.Wait()
+	return err
 }
 
 // buildError tells what the configuration causes from what the machine causes.
@@ -67,26 +86,6 @@ func buildError(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %w", errConfig, err)
-}
-
-// onHUP reloads on SIGHUP until the returned function is called.
-func onHUP(log *slog.Logger, node *edge.Node) func() {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for range hup {
-			if err := node.Reload(); errors.Is(err, edge.ErrUnchanged) {
-				log.Info("configuration unchanged")
-			}
-		}
-	}()
-	return func() {
-		signal.Stop(hup)
-		close(hup)
-		<-done
-	}
 }
 
 // loadConfig loads the file that --config, the environment or custom names.

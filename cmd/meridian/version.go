@@ -6,6 +6,7 @@ import (
 	"io"
 	"runtime"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -33,7 +34,7 @@ func newVersion() *cobra.Command {
 			if asJSON {
 				return printJSON(c.OutOrStdout(), b)
 			}
-			fmt.Fprintf(c.OutOrStdout(), "meridian %s %s %s %s\n", b.Version, b.Revision, b.Go, b.Platform)
+			fmt.Fprintln(c.OutOrStdout(), strings.Join(strings.Fields("meridian "+b.Version+" "+b.Revision+" "+b.Go+" "+b.Platform), " "))
 			return nil
 		},
 	}

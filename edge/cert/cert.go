@@ -9,6 +9,7 @@
 package cert
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -17,6 +18,7 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -39,6 +41,9 @@ type selfSigned struct {
 
 // ErrACME is returned for distributions that ask for a certificate from a certificate authority.
 var ErrACME = errors.New("`certificate: acme` is not served by this version: give {cert: FILE, key: FILE}, or self-signed")
+
+// ErrName is wrapped by Get's error for a server name that no distribution serves.
+var ErrName = errors.New("no distribution serves the name")
 
 // Build reads or makes the certificates of a configuration. Self-signed ones are taken from old, which may be nil, while
 // their domains stay the same. Without an https listener nothing is read or made.
@@ -126,7 +131,7 @@ func sign(domains []string) (*tls.Certificate, error) {
 }
 
 // Get implements tls.Config.GetCertificate. A hello without a server name gets the catch-all distribution's certificate, if
-// there is such a distribution; a name nobody serves fails the handshake with unrecognized_name.
+// there is such a distribution; a name nobody serves is an ErrName.
 func (s *Set) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 	if c := s.byName[name]; c != nil && name != "" {
@@ -145,7 +150,14 @@ func (s *Set) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if c := s.byName["*"]; c != nil {
 		return c, nil
 	}
-	return nil, fmt.Errorf("no distribution serves the name %q", hello.ServerName)
+	return nil, fmt.Errorf("%w %q", ErrName, hello.ServerName)
+}
+
+// Equal reports whether both sets answer every name with the same certificate.
+func (s *Set) Equal(o *Set) bool {
+	return maps.EqualFunc(s.byName, o.byName, func(a, b *tls.Certificate) bool {
+		return a == b || slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+	})
 }
 
 // Expiries lists when each domain's certificate ends, for status and metrics.
