@@ -512,3 +512,39 @@ func TestAdminRefusesBrowsers(t *testing.T) {
 		}
 	}
 }
+
+// Log rotation: a file that was moved away goes on being written until the log is opened again under its old name.
+func TestAccessLogIsOpenedAgain(t *testing.T) {
+	eu, us := newOrigin(t, "eu", nil), newOrigin(t, "us", nil)
+	dir := t.TempDir()
+	path := filepath.Join(dir, "access.log")
+	yaml := strings.Replace(fill(fullNode, eu, us), "version: 1\n", "version: 1\nlog: {access: "+path+"}\n", 1)
+	cfg, _, err := config.Parse(filepath.Join(dir, "meridian.yaml"), []byte(yaml), config.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := edge.New(edge.Options{Config: cfg})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = inner.Run(ctx) }()
+	n := &node{Node: inner}
+	content := func(path string) string { b, _ := os.ReadFile(path); return string(b) }
+
+	n.get(t, plainClient(t), "/first")
+	waitFor(t, "the first line", func() bool { return strings.Contains(content(path), "/first") })
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	n.get(t, plainClient(t), "/second")
+	waitFor(t, "the second line in the moved file", func() bool { return strings.Contains(content(path+".1"), "/second") })
+	if err := n.ReopenLogs(); err != nil {
+		t.Fatal(err)
+	}
+	n.get(t, plainClient(t), "/third")
+	waitFor(t, "the third line in the new file", func() bool { return strings.Contains(content(path), "/third") })
+	cancel()
+	<-done
+}

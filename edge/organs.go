@@ -29,7 +29,7 @@ type organs struct {
 	http     *proxy.Metrics
 	fronts   *std.Metrics
 	access   *proxy.AccessLog // nil: off
-	closers  []io.Closer      // what close closes, in order
+	file     *logFile         // what access writes to, when that is a file of the configuration; else nil
 
 	mu     sync.Mutex // guards the fields below
 	places *geo.DB
@@ -46,23 +46,17 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	a.dns = dns.NewServer(dns.Options{Source: n, Limits: cfg.Limits, Log: o.Log, Registerer: registry})
 	a.http = proxy.NewMetrics(registry)
 	a.fronts = std.NewMetrics(registry)
-	out, err := accessOutput(o)
-	if err != nil {
-		return nil, err
-	}
+	out, err := a.accessOutput(o)
 	if out != nil {
 		a.access = proxy.NewAccessLog(out, o.Log, a.http)
-		if c, ok := out.(io.Closer); ok && out != os.Stdout {
-			a.closers = append(a.closers, c)
-		}
 	}
-	return a, nil
+	return a, err
 }
 
 // accessOutput opens where access log lines go; nil is nowhere.
-func accessOutput(o Options) (io.Writer, error) {
+func (a *organs) accessOutput(o Options) (io.Writer, error) {
 	if o.AccessLog != nil {
-		return struct{ io.Writer }{o.AccessLog}, nil // the caller's to close
+		return o.AccessLog, nil // the caller's to close
 	}
 	switch path := o.Config.Log.Access; path {
 	case "off":
@@ -70,11 +64,11 @@ func accessOutput(o Options) (io.Writer, error) {
 	case "", "stdout":
 		return os.Stdout, nil
 	default:
-		f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
-		if err != nil {
-			return nil, fmt.Errorf("open access log: %w", err)
+		var err error
+		if a.file, err = openLog(path); err != nil {
+			return nil, err
 		}
-		return f, nil
+		return a.file, nil
 	}
 }
 
@@ -107,7 +101,7 @@ func (a *organs) samePlaces(cfg *config.Config) bool {
 func (a *organs) close() {
 	a.origin.Close()
 	a.cache.Close()
-	for _, c := range a.closers {
-		_ = c.Close()
+	if a.file != nil {
+		_ = a.file.Close()
 	}
 }

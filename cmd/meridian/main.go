@@ -148,6 +148,7 @@ func helpTopics() []*cobra.Command {
 		{Use: "signals", Short: "What signals do to a running node", Long: `Signals to ` + "`meridian run`" + `:
 
   HUP         read the configuration file and the certificates it names again; refused ones change nothing
+  USR1        open the access log's file again, after log rotation has moved it
   TERM, INT   drain: DNS first, then finish requests (limits.drain_timeout), then exit 0
   a second    end at once
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -33,9 +34,10 @@ SIGTERM drains. Under systemd, readiness, reloads and the watchdog are reported 
 		Example: "  meridian run -c meridian.yaml\n  meridian run -c meridian.yaml --watch 0     reload on SIGHUP only",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			hup := make(chan os.Signal, 1)
-			signal.Notify(hup, syscall.SIGHUP) // from the start: one that comes too early must not end the process
-			defer signal.Stop(hup)
+			signals := make(chan os.Signal, 2)
+			// From the start: one that comes too early must not end the process.
+			signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
+			defer signal.Stop(signals)
 			cfg, warnings, err := loadConfig(c)
 			if err != nil {
 				return err
@@ -44,15 +46,15 @@ SIGTERM drains. Under systemd, readiness, reloads and the watchdog are reported 
 			for _, w := range warnings {
 				log.Warn("configuration warning", "warning", w.Error(), "hint", w.Hint)
 			}
-			return serve(c.Context(), hup, edge.Options{Config: cfg, Path: cfg.File, Watch: watch, Log: log, Version: version()})
+			return serve(c.Context(), signals, edge.Options{Config: cfg, Path: cfg.File, Watch: watch, Log: log, Version: version()})
 		},
 	}
 	c.Flags().DurationVar(&watch, "watch", 2*time.Second, "how often to look for a changed file; 0 never")
 	return c
 }
 
-// serve runs a node until ctx is done, and reloads it on each signal from hup.
-func serve(ctx context.Context, hup <-chan os.Signal, o edge.Options) error {
+// serve runs a node until ctx is done. SIGHUP reloads it, SIGUSR1 opens its access log again.
+func serve(ctx context.Context, signals <-chan os.Signal, o edge.Options) error {
 	if o.Watch == 0 {
 		o.Watch = -1
 	}
@@ -65,10 +67,8 @@ func serve(ctx context.Context, hup <-chan os.Signal, o edge.Options) error {
 	wg.Go(func() {
 		for {
 			select {
-			case <-hup:
-				if err := node.Reload(); errors.Is(err, edge.ErrUnchanged) {
-					o.Log.Info("configuration unchanged")
-				}
+			case s := <-signals:
+				obey(node, s, o.Log)
 			case <-over:
 				return
 			}
@@ -78,6 +78,19 @@ func serve(ctx context.Context, hup <-chan os.Signal, o edge.Options) error {
 	close(over)
 	wg.Wait()
 	return err
+}
+
+// obey carries out what a signal asks for.
+func obey(node *edge.Node, s os.Signal, log *slog.Logger) {
+	if s == syscall.SIGUSR1 {
+		if err := node.ReopenLogs(); err != nil {
+			log.Error("access log not opened again, the old file is still written", "error", err)
+		}
+		return
+	}
+	if err := node.Reload(); errors.Is(err, edge.ErrUnchanged) { // what else it says it has logged
+		log.Info("configuration unchanged")
+	}
 }
 
 // buildError tells what the configuration causes from what the machine causes.

@@ -24,12 +24,13 @@ const (
 	OnlyIfCached   Code = "E-CACHE-ONLYIFCACHED"
 	NoEndpoint     Code = "E-ORIGIN-NOENDPOINT"
 	Connect        Code = "E-ORIGIN-CONNECT"
+	OriginName     Code = "E-ORIGIN-NAME"
+	OriginTLS      Code = "E-ORIGIN-TLS"
 	OriginTimeout  Code = "E-ORIGIN-TIMEOUT"
 	OriginProtocol Code = "E-ORIGIN-PROTOCOL"
 	OriginAborted  Code = "E-ORIGIN-ABORTED"
 	OriginBusy     Code = "E-ORIGIN-BUSY"
 	ClientGone     Code = "E-CLIENT-GONE"
-	Draining       Code = "E-EDGE-DRAINING"
 	Unexpected     Code = "E-INTERNAL"
 )
 
@@ -57,12 +58,13 @@ var catalogue = map[Code]Entry{
 	OnlyIfCached:   {504, Downstream, "http_request_error", "the client asked for a stored response only, and there is none", "Repeat the request without Cache-Control: only-if-cached."},
 	NoEndpoint:     {503, Upstream, "destination_unavailable", "the origin's pool has no endpoint to try", "Look at the pool with `meridian explain URL`; give it at least one endpoint."},
 	Connect:        {502, Upstream, "connection_refused", "no endpoint accepted a connection", "See that the origin listens on the pool's addresses; `meridian explain URL` lists those that were tried."},
+	OriginName:     {502, Upstream, "dns_error", "the origin's name does not resolve to an address that may be dialled", "Look the name up on the edge's host; addresses that are link-local, unspecified or multicast are refused on purpose."},
+	OriginTLS:      {502, Upstream, "tls_protocol_error", "the TLS handshake with the origin failed", "Compare with `openssl s_client -connect ADDRESS -servername NAME`; set tls_server_name, or skip_verify if the certificate cannot be checked."},
 	OriginTimeout:  {504, Upstream, "http_response_timeout", "the origin did not answer in time", "See why the origin is slow, or raise read_timeout of the origin."},
 	OriginProtocol: {502, Upstream, "http_protocol_error", "the origin's response breaks HTTP", "Compare with `curl -v` against the origin itself; the log line carries the cause."},
 	OriginAborted:  {502, Upstream, "http_response_incomplete", "the origin closed the connection before the response was complete", "Look at the origin's own log at the time of the request id."},
 	OriginBusy:     {503, Upstream, "connection_limit_reached", "every endpoint has its limit of connections in use", "Add endpoints, or raise limits.origin_conns."},
 	ClientGone:     {499, Downstream, "http_request_error", "the client closed the connection before the response was complete", "Nothing: it is logged for the record and never sent."},
-	Draining:       {503, Internal, "proxy_internal_response", "this edge is stopping", "Repeat the request; DNS names another edge."},
 	Unexpected:     {500, Internal, "proxy_internal_error", "the edge met an error it has no name for", "The log line with the same request id carries the cause; please report it."},
 }
 

@@ -225,8 +225,8 @@ func (a *attempt) classify(err error) *fault.Error {
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		return e
 	}
-	if _, ok := errors.AsType[*dialError](err); ok {
-		return fault.Retryable(fault.Connect, err)
+	if e, ok := errors.AsType[*dialError](err); ok {
+		return fault.Retryable(e.code, err)
 	}
 	if a.conn == nil {
 		return fault.Retryable(fault.Connect, err)

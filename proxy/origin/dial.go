@@ -9,13 +9,18 @@ import (
 	"net/netip"
 	"syscall"
 	"time"
+
+	"github.com/meridian-edge/meridian/internal/fault"
 )
 
 // errForbidden is the cause of a dial that is refused because of what a name resolves to.
 var errForbidden = errors.New("address is not allowed for a name")
 
 // dialError marks a failure to get a connection: nothing of a request can have left.
-type dialError struct{ err error }
+type dialError struct {
+	code fault.Code // E-ORIGIN-NAME, -CONNECT or -TLS
+	err  error
+}
 
 func (e *dialError) Error() string { return "dial: " + e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
@@ -102,6 +107,14 @@ func embedded(a netip.Addr) netip.Addr {
 	return a
 }
 
+// nameOrConnect tells a name that leads nowhere from an address that does not answer.
+func nameOrConnect(err error) fault.Code {
+	if _, ok := errors.AsType[*net.DNSError](err); ok || errors.Is(err, errForbidden) {
+		return fault.OriginName
+	}
+	return fault.Connect
+}
+
 // connect opens a guarded connection to a peer, with TLS when it speaks it.
 func (p *peer) connect(ctx context.Context, network, address string) (net.Conn, error) {
 	began := time.Now()
@@ -109,7 +122,7 @@ func (p *peer) connect(ctx context.Context, network, address string) (net.Conn, 
 	defer cancel()
 	conn, err := p.transport.dial(tcpCtx, p.endpoint(), network, address)
 	if err != nil {
-		return nil, &dialError{err}
+		return nil, &dialError{nameOrConnect(err), err}
 	}
 	raw := conn
 	if p.key.tls {
@@ -118,7 +131,7 @@ func (p *peer) connect(ctx context.Context, network, address string) (net.Conn, 
 		secure := tls.Client(conn, p.tls)
 		if err := secure.HandshakeContext(tlsCtx); err != nil {
 			_ = conn.Close()
-			return nil, &dialError{err}
+			return nil, &dialError{fault.OriginTLS, err}
 		}
 		conn = secure
 	}

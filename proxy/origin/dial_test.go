@@ -83,7 +83,7 @@ func TestNamesAreVettedAtEveryDial(t *testing.T) {
 	if err := ask("127.0.0.1"); err != nil {
 		t.Errorf("loopback: %v", err)
 	}
-	if err := ask("169.254.169.254"); code(err) != fault.Connect || !strings.Contains(err.Error(), "not allowed") {
+	if err := ask("169.254.169.254"); code(err) != fault.OriginName || !strings.Contains(err.Error(), "not allowed") {
 		t.Errorf("after rebinding: %v", err)
 	}
 	if err := ask("169.254.169.254", "127.0.0.1"); err != nil {
@@ -194,11 +194,11 @@ func TestTLS(t *testing.T) {
 			t.Errorf("%s: SNI %q, want %q", name, got, sni)
 		}
 	}
-	f("not trusted", func(g *origin.Target) { g.ServerName = "origin.example.org" }, config, "", fault.Connect)
+	f("not trusted", func(g *origin.Target) { g.ServerName = "origin.example.org" }, config, "", fault.OriginTLS)
 	f("not verified", func(g *origin.Target) { g.SkipVerify, g.ServerName = true, "origin.example.org" }, config, "origin.example.org", "")
 	f("name from Host", func(g *origin.Target) { g.SkipVerify, g.HostHeader = true, "h.example.org:8443" }, config, "h.example.org", "")
 	f("name from address", func(g *origin.Target) { g.SkipVerify = true }, config, "", "")
 	old := config.Clone()
 	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
-	f("TLS 1.1", func(g *origin.Target) { g.SkipVerify = true }, old, "", fault.Connect)
+	f("TLS 1.1", func(g *origin.Target) { g.SkipVerify = true }, old, "", fault.OriginTLS)
 }
