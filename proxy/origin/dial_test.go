@@ -89,7 +89,7 @@ func TestNamesAreVettedAtEveryDial(t *testing.T) {
 	if err := ask("169.254.169.254", "127.0.0.1"); err != nil {
 		t.Errorf("one good address among others: %v", err)
 	}
-	if err := ask(); code(err) != fault.Connect {
+	if err := ask(); code(err) != fault.OriginName {
 		t.Errorf("no address: %v", err)
 	}
 }
