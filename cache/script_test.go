@@ -76,8 +76,10 @@ func (p *performance) step(t *testing.T, args []string) string {
 		req := get(args[0])
 		return fmt.Sprintf("objects %d\n", p.store.Purge(req.Site, req.Canon, req.Policy).Objects)
 	case "origin-requests":
+		synctest.Wait() // a fetch that has just begun beside a request counts
 		return fmt.Sprintln(p.origin.n.Load())
 	case "origin-saw":
+		synctest.Wait()
 		return p.saw()
 	default:
 		t.Fatalf("unknown step %q", verb)
