@@ -24,43 +24,87 @@ func (d *document) checks(top object) []Check {
 	return list
 }
 
-// check decodes one check, named or inline.
+// check decodes one check, named or inline. What only some types have is read when the type is known.
 func (d *document) check(c cursor, name string) Check {
-	o := c.Object("type", "target", "host", "path", "expect", "interval", "timeout", "rise", "fall", "inverted", "disabled",
-		"verify", "of", "at_least")
-	k := Check{
-		Name: name, Expect: []StatusRange{{200, 399}}, Interval: defaultInterval, Rise: defaultRise, Fall: defaultFall,
+	fields := checkFields()
+	keys := []string{"type", "target", "port", "interval", "timeout", "rise", "fall", "inverted", "disabled"}
+	for _, f := range fields {
+		keys = append(keys, f.key)
 	}
+	o := c.Object(keys...)
+	k := Check{Name: name, Interval: defaultInterval, Rise: defaultRise, Fall: defaultFall}
 	if c, found := o.Need("type"); found {
-		k.Type, _ = readCheckType(c)
+		k.Type, _ = c.Enum(checkTypes()...)
 	}
-	yamldoc.Set(o, "target", &k.Target, readDialAddress)
-	yamldoc.Set(o, "host", &k.Host, readAuthority)
-	yamldoc.Set(o, "path", &k.Path, readRequestPath)
-	yamldoc.Set(o, "expect", &k.Expect, readStatuses)
-	readTiming(o, &k)
-	o.Integer("rise", &k.Rise, 1, 1000)
-	o.Integer("fall", &k.Fall, 1, 1000)
+	if k.Type == "calculated" || k.Type == "manual" {
+		o.Refuse(noProbe(k.Type), "target", "port", "interval", "timeout", "rise", "fall")
+	} else {
+		yamldoc.Set(o, "target", &k.Target, readDialAddress)
+		readPort(o, &k)
+	}
+	for _, f := range fields {
+		if slices.Contains(f.types, k.Type) {
+			f.read(o, &k)
+		} else if k.Type != "" {
+			o.Refuse(f.refusal(k.Type), f.key)
+		}
+	}
+	if k.Type != "calculated" && k.Type != "manual" {
+		presets(o, &k)
+		readTiming(o, &k)
+		o.Integer("rise", &k.Rise, 1, 1000)
+		o.Integer("fall", &k.Fall, 1, 1000)
+	}
 	o.Boolean("inverted", &k.Inverted)
 	o.Boolean("disabled", &k.Disabled)
-	o.Boolean("verify", &k.Verify)
-	kindRules(o, &k)
+	if (k.Type == "h2" || k.Type == "grpc") && !k.TLS && !o.Unsure("tls") {
+		o.Refuse("only a check over TLS has this", "verify")
+	}
+	if k.Method == "HEAD" {
+		o.Refuse("a response to HEAD has no body", "search")
+	}
 	return k
 }
 
-// readCheckType tells types that a later version serves from those nobody knows.
-func readCheckType(c cursor) (string, bool) {
-	s, ok := c.Scalar()
-	if ok && slices.Contains([]string{"h2", "grpc", "tls", "udp", "dns", "agent", "manual"}, s) {
-		c.Errorf("type %s is not supported by this version", c.Shown()).Hint("supported: http, https, tcp, calculated")
-		return "", false
+// checkTypes are in the order in which they are suggested.
+func checkTypes() []string {
+	return []string{"http", "https", "h2", "tcp", "tls", "grpc", "dns", "udp", "agent", "calculated", "manual"}
+}
+
+func noProbe(kind string) string {
+	return "a " + kind + " check sends no probe of its own, so it does not have this"
+}
+
+func readPort(o object, k *Check) {
+	port := 0
+	if o.Integer("port", &port, 1, 65535) && o.Has("target") {
+		o.Refuse("the target has a port of its own", "port")
 	}
-	return c.Enum("http", "https", "tcp", "calculated")
+	k.Port = uint16(port)
+}
+
+// presets sets what a preset decides.
+func presets(o object, k *Check) {
+	if k.Preset != "route53" {
+		return
+	}
+	// The three phases of HTTP have 4 s, 2 s and 2 s; a TCP connection has 10 s.
+	k.Interval, k.Rise = 30*time.Second, defaultFall
+	o.Refuse("the preset sets this", "timeout")
+	o.Refuse("Route 53 verifies no certificate", "verify")
 }
 
 // readTiming reads interval and timeout. A probe must be over before the next begins.
 func readTiming(o object, k *Check) {
 	const shortest = 10 * time.Millisecond
+	if k.Preset == "route53" {
+		o.Duration("interval", &k.Interval, 10*time.Second, day) // Route 53 has 10 s and 30 s
+		k.Timeout = min(10*time.Second, k.Interval-time.Second)
+		if k.Type != "tcp" {
+			k.Timeout = 8 * time.Second
+		}
+		return
+	}
 	intervalGiven := o.Has("interval")
 	intervalOK := o.Duration("interval", &k.Interval, shortest, day)
 	k.Timeout = min(defaultTimeout, k.Interval/2)
@@ -75,54 +119,6 @@ func readTiming(o object, k *Check) {
 		}
 		c.Errorf("%s is not below the interval of %s", c.Shown(), yamldoc.FormatDuration(k.Interval))
 	}
-}
-
-// kindRules reads what only one type has and refuses what its type cannot use.
-func kindRules(o object, k *Check) {
-	const (
-		onlyHTTP       = "only a check of type http or https has this"
-		onlyHTTPS      = "only a check of type https has this"
-		onlyCalculated = "only a check of type calculated has this"
-		notCalculated  = "a calculated check sends no probe of its own, so it does not have this"
-	)
-	switch k.Type {
-	case "http", "https":
-		if k.Path == "" {
-			k.Path = "/"
-		}
-		if k.Type == "http" {
-			o.Refuse(onlyHTTPS, "verify")
-		}
-		o.Refuse(onlyCalculated, "of", "at_least")
-	case "tcp":
-		k.Expect = nil
-		o.Refuse(onlyHTTP, "path", "host", "expect")
-		o.Refuse(onlyHTTPS, "verify")
-		o.Refuse(onlyCalculated, "of", "at_least")
-	case "calculated":
-		k.Expect = nil
-		o.Refuse(notCalculated, "target", "host", "path", "expect", "interval", "timeout", "rise", "fall", "verify")
-		readCalculated(o, k)
-	}
-}
-
-func readCalculated(o object, k *Check) {
-	if c, found := o.Need("of"); found {
-		items, ok := c.Items()
-		if ok && len(items) == 0 {
-			c.Errorf("must name at least one check")
-		}
-		for _, item := range items {
-			name, ok := item.Text()
-			if ok && slices.Contains(k.Of, name) {
-				item.Errorf("%s is listed twice", item.Shown())
-			}
-			k.Of = append(k.Of, name)
-		}
-	}
-	o.Need("at_least")
-	// One more than there are checks is Route 53's way to say "never healthy".
-	o.Integer("at_least", &k.AtLeast, 0, len(k.Of)+1)
 }
 
 // readAuthority reads a Host field: a name or an address, with or without a port.

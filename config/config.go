@@ -105,23 +105,46 @@ type Limits struct {
 // Check is a named way to find out whether something works.
 type Check struct {
 	Name     string
-	Type     string         // http, https, tcp, calculated, and the kinds of later versions (see docs/reference)
+	Type     string         // http, https, h2, tcp, tls, grpc, dns, udp, agent, calculated, manual
 	Target   netip.AddrPort // invalid: each endpoint's own address
+	Port     uint16         // takes the place of each endpoint's own; 0: it does not. Never with Target
+	Preset   string         // http, https, tcp: route53 gives it the timeouts of Route 53; default none
 	Host     string         // Host field and SNI; empty: the target's address
-	Path     string         // http and https; default /
-	Expect   []StatusRange  // statuses that count as success; default 200-399
-	Interval time.Duration  // default 10 s
-	Timeout  time.Duration  // below Interval; default 2 s, or half of Interval when that is less
-	Rise     int            // successes in a row to come up; default 2
+	Path     string         // http, https and h2; default /
+	Method   string         // http, https, h2: GET (default) or HEAD
+	Headers  []CheckHeader  // http, https, h2: further fields of the request, in the order of the file
+	Expect   []StatusRange  // http, https, h2: statuses that count as success; default 200-399
+	Search   string         // http, https, h2: at most 255 bytes that must be in the first 5120 of the body; empty: the body is ignored
+	Send     string         // tcp, tls, udp, agent: bytes to send first; needed for udp
+	Reply    string         // tcp, tls, udp: bytes that must be in the reply (key expect); empty: any reply to Send
+	TLS      bool           // h2 (default true) and grpc (default false); https and tls always use it
+	ALPN     []string       // tls: protocols to offer, of which the server must choose one; empty: none
+	MinDays  int            // tls: days that the certificate must still be valid; default 0, not expired
+	Service  string         // grpc: name of the service; empty: the server as a whole
+	Query    CheckQuery     // dns
+	Interval time.Duration  // default 10 s, or 30 s with a preset
+	Timeout  time.Duration  // below Interval; default 2 s, or half of Interval when that is less; a preset sets it
+	Rise     int            // successes in a row to come up; default 2, or 3 with a preset
 	Fall     int            // failures in a row to go down; default 3
 	Inverted bool           // success means down
 	Disabled bool           // not probed: healthy, or down when Inverted (Route 53's forced-down idiom)
-	Verify   bool           // https: verify the certificate; default false, as Route 53
+	Verify   bool           // https, and h2, tls and grpc over TLS: verify the certificate; default false, as Route 53
 	Of       []string       // calculated: names of other checks
 	AtLeast  int            // calculated: how many of them must be healthy
 
 	// Inline is true for a check written in place (an accelerator group's); its Name is then its path in the file.
 	Inline bool
+}
+
+// CheckHeader is a field of a probe's request. The value may be a secret.
+type CheckHeader struct{ Name, Value string }
+
+// CheckQuery is what a check of type dns asks and wants.
+type CheckQuery struct {
+	Name   string // absolute, with its final dot
+	Type   string // in capitals; default A
+	Rcode  string // in capitals; default NOERROR
+	Answer string // data of a record that must be among the answers, in its presentation form; empty: the rcode decides
 }
 
 // StatusRange is an inclusive range of HTTP statuses.

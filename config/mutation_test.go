@@ -41,7 +41,16 @@ trusted_proxies: [10.0.0.0/8, 192.0.2.7]
 checks:
   h: {type: https, target: "192.0.2.1:443", host: www.example.org, path: /x, expect: [200, 3xx], interval: 5s, timeout: 1s, rise: 1, fall: 1, inverted: true, verify: true}
   t: {type: tcp, target: "192.0.2.1:80", disabled: true}
-  k: {type: calculated, of: [h, t], at_least: 1}
+  k: {type: calculated, of: [h, t, m], at_least: 1}
+  m: {type: manual, inverted: true}
+  r: {type: http, preset: route53, interval: 10s, method: HEAD, headers: {X-A: "1", Authorization: Bearer x}}
+  s: {type: h2, port: 8443, tls: true, verify: true, search: some text}
+  p: {type: tcp, send: 'PING\r\n', expect: PONG}
+  u: {type: udp, send: hex:00 01, expect: 'hex:ff'}
+  l: {type: tls, host: www.example.org, alpn: [h2, http/1.1], min_days: 14, send: x, expect: y}
+  g: {type: grpc, tls: on, service: example.v1.Shop, host: shop.example.org, verify: true}
+  d: {type: dns, target: "192.0.2.1:53", query: {name: www.example.org, type: MX, rcode: NOERROR, answer: 10 mail.example.org.}}
+  a: {type: agent, port: 9777, send: 'state\n'}
 pools:
   web:
     policy: failover

@@ -126,7 +126,7 @@ func (r references) calculated(k *Check, at ...any) {
 func (r references) probe(user, name string, at ...any) {
 	r.need(r.checks, name, at...)
 	k, found := r.check[name]
-	if !found || k.Inline || k.Target.IsValid() || k.Disabled || k.Type == "calculated" || k.Type == "" ||
+	if !found || k.Inline || k.Target.IsValid() || k.Disabled || k.Type == "calculated" || k.Type == "manual" || k.Type == "" ||
 		!r.d.Find("checks", name).Clean() {
 		return
 	}

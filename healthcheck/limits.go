@@ -2,17 +2,11 @@ package healthcheck
 
 import "time"
 
-// Limits of probes and of the schedule.
+// Limits of the schedule; those of one probe are in the room probe.
 const (
 	// maxProbes is how many probes are under way at once. 10,000 endpoints at an interval of 10 s that all run into a
 	// timeout of 2 s need 2,000; above the limit probes start late, none is left out.
 	maxProbes = 2048
-
-	maxHeadBytes = 16 << 10    // heads of one response, informational ones included (as Route 53)
-	maxBodyBytes = 64 << 10    // read of a body before the connection is closed; longer is no failure
-	maxBodyTime  = time.Second // spent on reading the body, within the timeout; longer is no failure
-	maxReason    = 160         // bytes of a reason, which may quote what the endpoint sent
-	maxCheckText = 64          // bytes of a fingerprint before its tail becomes a hash
 
 	// keepVerdict is how long a verdict that no configuration uses any more is still believed when its key comes back.
 	keepVerdict = 5 * time.Minute

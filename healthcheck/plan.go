@@ -42,7 +42,8 @@ type settings struct {
 // its own target when it has one, even if nothing uses it. It allocates slots on the board and does nothing else.
 //
 // Checks that ask the same of the same endpoint share one probe; the one with the shortest interval decides interval,
-// timeout, rise and fall for all of them. An accelerator's endpoint is probed at the port its first TCP listener leads to.
+// timeout, rise and fall for all of them. An accelerator's endpoint is probed at the port its first TCP
+// listener leads to, or its first UDP listener for a probe over UDP.
 func NewPlan(cfg *config.Config, board *Board) *Plan {
 	b := planner{
 		board:  board,
@@ -115,7 +116,7 @@ type planner struct {
 // named resolves the checks that stand for themselves, the calculated ones last because they count the others.
 func (b *planner) named(checks []config.Check) {
 	for i := range checks {
-		if c := &checks[i]; c.Type != "calculated" && (c.Target.IsValid() || c.Disabled) {
+		if c := &checks[i]; c.Type != "calculated" && standsAlone(c) {
 			b.plan.checks[c.Name] = b.probed(c, "")
 		}
 	}
@@ -129,6 +130,9 @@ func (b *planner) named(checks []config.Check) {
 		b.plan.checks[name] = slot
 	}
 }
+
+// standsAlone reports whether a check means something without an endpoint: it has an address, or sends no probe.
+func standsAlone(c *config.Check) bool { return c.Target.IsValid() || c.Disabled || c.Type == "manual" }
 
 func (b *planner) calculated(c *config.Check) steer.Slot {
 	if c.Disabled {
@@ -144,10 +148,10 @@ func (b *planner) calculated(c *config.Check) steer.Slot {
 }
 
 func (b *planner) accelerator(a *config.Accelerator) {
-	port := probePort(a.Listeners)
 	groups := make([][]steer.Slot, len(a.Groups))
 	for i, g := range a.Groups {
 		groups[i] = make([]steer.Slot, len(g.Endpoints))
+		port := probePort(a.Listeners, b.byName[g.Check])
 		for j, e := range g.Endpoints {
 			own := port
 			if to, mapped := e.Ports[port]; mapped {
@@ -159,9 +163,14 @@ func (b *planner) accelerator(a *config.Accelerator) {
 	b.plan.groups[a.Name] = groups
 }
 
-// probePort is the listener port whose way to an endpoint a probe takes: the first of TCP, because there is no UDP probe.
-func probePort(listeners []config.AcceleratorListener) uint16 {
-	for _, protocol := range []string{"tcp", "udp"} {
+// probePort is the listener port whose way to an endpoint a probe takes: the first of the probe's own protocol, and without
+// one the first of the other.
+func probePort(listeners []config.AcceleratorListener, c *config.Check) uint16 {
+	protocols := []string{"tcp", "udp"}
+	if c != nil && (c.Type == "udp" || c.Type == "dns") {
+		slices.Reverse(protocols)
+	}
+	for _, protocol := range protocols {
 		for _, l := range listeners {
 			if l.Protocol == protocol && len(l.Ports) > 0 {
 				return l.Ports[0].From
@@ -187,6 +196,9 @@ func (b *planner) slot(check, endpoint string) steer.Slot {
 func (b *planner) probed(c *config.Check, endpoint string) steer.Slot {
 	if c.Target.IsValid() {
 		endpoint = addrText(c.Target)
+	}
+	if host, _, err := net.SplitHostPort(endpoint); err == nil && c.Port != 0 {
+		endpoint = net.JoinHostPort(host, strconv.Itoa(int(c.Port)))
 	}
 	if c.Disabled {
 		return b.disabled(c, endpoint)

@@ -119,16 +119,74 @@ func TestLongFingerprintsStayDifferent(t *testing.T) {
 	}
 }
 
-func TestKindsOfLaterVersionsAreUnknownAndNotProbed(t *testing.T) {
+func TestManualChecksAndKindsNobodyKnowsAreUnknownAndNotProbed(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		r.apply(checks(with(tcp("a", one), func(c *config.Check) { c.Type = "grpc" })))
-		r.wantState("a", healthcheck.Unknown)
-		r.wantUp("a", true)
+		r.apply(checks(
+			config.Check{Name: "a", Type: "manual"}, config.Check{Name: "b", Type: "manual"},
+			with(tcp("c", one), func(c *config.Check) { c.Type = "of another version" })))
+		for _, name := range []string{"a", "b", "c"} {
+			r.wantState(name, healthcheck.Unknown)
+			r.wantUp(name, true)
+		}
 		if r.farm.count() != 0 {
-			t.Error("it was probed")
+			t.Error("one was probed")
+		}
+		if r.plan.Check("a") == r.plan.Check("b") {
+			t.Error("two manual checks are one")
 		}
 		if err := r.checker.Settled(r.Context()); err != nil {
 			t.Error(err)
 		}
 	})
+}
+
+func TestManualCheckOfAPoolIsOneForEachEndpoint(t *testing.T) {
+	cfg := checks(config.Check{Name: "m", Type: "manual"}, config.Check{Name: "k", Type: "calculated", Of: []string{"m"}, AtLeast: 1})
+	cfg.Pools = []config.Pool{{Name: "p", Check: "m", Endpoints: []config.Endpoint{
+		{Address: netip.MustParseAddrPort(one)}, {Address: netip.MustParseAddrPort(two)},
+	}}}
+	board := healthcheck.NewBoard()
+	p := healthcheck.NewPlan(cfg, board)
+	for i, k := range []healthcheck.Key{{Endpoint: one, Check: "manual m"}, {Endpoint: two, Check: "manual m"}} {
+		if p.Endpoint("p", i) != board.Slot(k) {
+			t.Errorf("endpoint %d does not have the slot of %v", i, k)
+		}
+	}
+	if p.Check("m") != board.Slot(healthcheck.Key{Check: "manual m"}) {
+		t.Error("the check has no slot of its own for answers")
+	}
+}
+
+func TestPortTakesThePlaceOfTheEndpoints(t *testing.T) {
+	c := config.Check{Name: "a", Type: "agent", Port: 9777}
+	cfg := checks(c)
+	cfg.Pools = []config.Pool{{Name: "p", Check: "a", Endpoints: []config.Endpoint{
+		{Address: netip.MustParseAddrPort("[2001:db8::1]:80")}, {Host: "origin.example.org", Port: 80},
+	}}}
+	board := healthcheck.NewBoard()
+	p := healthcheck.NewPlan(cfg, board)
+	for i, want := range []string{"[2001:db8::1]:9777", "origin.example.org:9777"} {
+		if p.Endpoint("p", i) != board.Slot(healthcheck.Key{Endpoint: want, Check: "agent"}) {
+			t.Errorf("endpoint %d is not probed at %s", i, want)
+		}
+	}
+}
+
+func TestProbesOverUDPTakeTheUDPListenersPort(t *testing.T) {
+	cfg := checks(config.Check{Name: "u", Type: "udp", Send: "x"})
+	cfg.Accelerators = []config.Accelerator{{
+		Name: "a",
+		Listeners: []config.AcceleratorListener{
+			{Protocol: "tcp", Ports: []config.PortRange{{From: 7000, To: 7000}}},
+			{Protocol: "udp", Ports: []config.PortRange{{From: 53, To: 53}}},
+		},
+		Groups: []config.Group{{Check: "u", Endpoints: []config.GroupEndpoint{{Address: netip.MustParseAddr("192.0.2.1")}}}},
+	}}
+	board := healthcheck.NewBoard()
+	p := healthcheck.NewPlan(cfg, board)
+	k := cfg.Checks[0]
+	k.Name, k.Target = "t", netip.MustParseAddrPort("192.0.2.1:53")
+	if p.Group("a", 0, 0) != healthcheck.NewPlan(checks(k), board).Check("t") {
+		t.Error("it is not probed at port 53")
+	}
 }

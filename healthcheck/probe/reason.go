@@ -1,4 +1,4 @@
-package healthcheck
+package probe
 
 import (
 	"context"
@@ -7,21 +7,44 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// Kinds of results, the values of a metric's label. The name of a phase is the kind of a failure in it that is no timeout.
+// Kind is how a probe ended, a value of a metric's label.
+type Kind string
+
+// The kinds of results.
 const (
-	kindSuccess = "success"
-	kindTimeout = "timeout"
-	kindStatus  = "status" // a well-formed response, but not one that is wanted
+	KindSuccess  Kind = "success"
+	KindTimeout  Kind = "timeout"  // in any phase
+	KindResolve  Kind = "resolve"  // no address
+	KindConnect  Kind = "connect"  // no connection
+	KindTLS      Kind = "tls"      // no handshake, or a certificate or protocol that is not wanted
+	KindResponse Kind = "response" // broken off, malformed or too large
+	KindStatus   Kind = "status"   // a well-formed answer with a status that is not wanted
+	KindContent  Kind = "content"  // a well-formed answer without what is wanted in it
 )
 
-// failure puts an error into a result, in words an operator reads at night.
-func failure(in phase, err error, began time.Time, timeout time.Duration) result {
-	res := result{latency: time.Since(began)}
+// phase is how far a probe has come.
+type phase struct {
+	name string
+	kind Kind // of a failure in it that is no timeout
+}
+
+var (
+	resolving  = phase{"resolve", KindResolve}
+	connecting = phase{"connect", KindConnect}
+	handshake  = phase{"tls", KindTLS}
+	exchanging = phase{"response", KindResponse}
+	reading    = phase{"body", KindResponse}
+)
+
+// fail puts an error into a result, in words an operator reads at night.
+func (t *attempt) fail(in phase, err error) Result {
+	res := Result{Latency: time.Since(t.began)}
 	if unresolved, ok := errors.AsType[*net.DNSError](err); ok {
 		in = resolving
 		if !unresolved.Timeout() {
@@ -29,12 +52,12 @@ func failure(in phase, err error, began time.Time, timeout time.Duration) result
 		}
 	}
 	if timedOut(err) {
-		res.kind = kindTimeout
-		res.reason = "timeout after " + timeout.String() + " (" + string(in) + ")"
+		res.Kind = KindTimeout
+		res.Reason = "timeout after " + t.limit.String() + " (" + in.name + ")"
 		return res
 	}
-	res.kind = string(in)
-	res.reason = clean(string(in) + ": " + cause(err))
+	res.Kind = in.kind
+	res.Reason = clean(in.name + ": " + cause(err))
 	return res
 }
 
@@ -75,6 +98,14 @@ func clean(s string) string {
 		return s[:maxReason-3] + "..."
 	}
 	return s
+}
+
+// quote writes the beginning of what an endpoint sent.
+func quote(b []byte) string {
+	if len(b) > maxQuote {
+		return strconv.QuoteToASCII(string(b[:maxQuote])) + "..."
+	}
+	return strconv.QuoteToASCII(string(b))
 }
 
 // short writes a duration with at most three digits that matter: 840µs, 1.2ms, 314ms.
