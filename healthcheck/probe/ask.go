@@ -152,7 +152,7 @@ func (a *Ask) words() []string {
 	add(a.kind == "h2" && !a.tls, "cleartext")
 	add(a.kind == "grpc" && a.tls, "tls")
 	add(a.verify, "verify")
-	add(a.route53, "route53")
+	add(a.phased(), "route53")
 	return w
 }
 

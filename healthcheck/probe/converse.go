@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"syscall"
 )
 
 // converse sends what the check sends and waits for the reply it wants, on a stream. Without either, being here is success,
@@ -40,8 +41,11 @@ func (t *attempt) datagram() Result {
 	}
 	buf := make([]byte, maxReplyBytes)
 	n, err := t.conn.Read(buf)
+	if errors.Is(err, syscall.ECONNREFUSED) { // a port without a server says so now (ICMP port unreachable)
+		return t.fail(connecting, err)
+	}
 	if err != nil {
-		return t.fail(connecting, err) // a port without a server says so now (ICMP), as a refused connection
+		return t.fail(exchanging, err)
 	}
 	if !t.answered(buf[:n]) {
 		return t.lacking(buf[:n])

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 
 	"github.com/miekg/dns"
 )
@@ -29,6 +30,9 @@ func (t *attempt) ask(ctx context.Context) Result {
 		return t.fail(exchanging, err)
 	}
 	reply, err := t.heard(q)
+	if errors.Is(err, syscall.ECONNREFUSED) { // ICMP port unreachable
+		return t.fail(connecting, err)
+	}
 	if err != nil {
 		return t.fail(exchanging, err)
 	}
