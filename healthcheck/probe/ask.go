@@ -22,7 +22,7 @@ type Ask struct {
 	host    string // as configured; empty: the endpoint
 	tls     bool
 	verify  bool
-	route53 bool // Route 53's preset
+	route53 bool // each phase has the time that Route 53 gives it
 
 	path     string // escaped, with the leading slash
 	method   string
@@ -49,8 +49,10 @@ func New(c *config.Check, endpoint string) Ask {
 	case "h2":
 		a.tls = c.TLS
 		a.asksHTTP(c)
-	case "tcp", "udp", "agent":
+	case "tcp", "udp":
 		a.send, a.reply = c.Send, c.Reply
+	case "agent":
+		a.send = c.Send
 	case "tls":
 		a.send, a.reply, a.alpn, a.minDays = c.Send, c.Reply, c.ALPN, c.MinDays
 		a.host = escape(c.Host)
@@ -63,7 +65,7 @@ func New(c *config.Check, endpoint string) Ask {
 		a.name = c.Name
 	}
 	a.verify = c.Verify && a.tls
-	a.route53 = c.Preset == "route53"
+	a.route53 = c.Preset == "route53" && (c.Type == "http" || c.Type == "https")
 	return a
 }
 
@@ -86,9 +88,6 @@ func (a *Ask) asksHTTP(c *config.Check) {
 }
 
 func (a *Ask) web() bool { return a.kind == "http" || a.kind == "https" || a.kind == "h2" }
-
-// phased reports whether the preset gives the phases times of their own.
-func (a *Ask) phased() bool { return a.route53 && a.web() }
 
 // Probed reports whether there is a probe of this kind: a manual check is set by people, and a kind nobody knows never.
 func (a *Ask) Probed() bool {
@@ -152,7 +151,7 @@ func (a *Ask) words() []string {
 	add(a.kind == "h2" && !a.tls, "cleartext")
 	add(a.kind == "grpc" && a.tls, "tls")
 	add(a.verify, "verify")
-	add(a.phased(), "route53")
+	add(a.route53, "route53")
 	return w
 }
 

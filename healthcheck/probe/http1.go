@@ -49,7 +49,7 @@ func (t *attempt) judge(ctx context.Context, r answer) Result {
 		t.drain(ctx, r.body)
 		return t.okAfter(status, took)
 	}
-	if t.phased() {
+	if t.route53 {
 		t.within(ctx, route53Body)
 	}
 	looked, err := find(r, t.search)

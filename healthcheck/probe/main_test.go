@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"regexp"
@@ -132,3 +133,5 @@ func secure(t *testing.T, c *tls.Config, serve func(net.Conn)) (address string) 
 		}
 	})
 }
+
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

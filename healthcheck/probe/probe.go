@@ -55,7 +55,7 @@ func (p *Prober) Probe(ctx context.Context, a *Ask, timeout time.Duration) Resul
 	defer func() { _ = t.conn.Close() }()
 	stop := t.endWith(ctx)
 	defer stop()
-	if a.phased() {
+	if a.route53 {
 		t.within(ctx, route53Status)
 	}
 	if a.tls {
@@ -86,7 +86,7 @@ func (p *Prober) Probe(ctx context.Context, a *Ask, timeout time.Duration) Resul
 
 // open dials.
 func (t *attempt) open(ctx context.Context, network string) error {
-	if t.phased() {
+	if t.route53 {
 		t.limit = route53Connect
 		limited, cancel := context.WithTimeout(ctx, route53Connect)
 		defer cancel()
