@@ -287,3 +287,27 @@ func TestHTTPSToAPlainServerFails(t *testing.T) {
 	_ = l.Close()
 	<-done
 }
+
+// TestCheckerProbesOtherKinds takes a probe over UDP and one at another port all the way to the board.
+func TestCheckerProbesOtherKinds(t *testing.T) {
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		buf := make([]byte, 64)
+		if n, from, err := conn.ReadFrom(buf); err == nil {
+			_, _ = conn.WriteTo(buf[:n], from)
+		}
+	}()
+	address := conn.LocalAddr().String()
+	v := probe(t, config.Check{Type: "udp", Send: "hello", Port: netip.MustParseAddrPort(address).Port()}, "127.0.0.1:1")
+	want(t, v, healthcheck.Up, `reply "hello" in .*`)
+	if v.Key.Endpoint != address {
+		t.Errorf("endpoint %s, want %s", v.Key.Endpoint, address)
+	}
+	_ = conn.Close()
+	<-done
+}

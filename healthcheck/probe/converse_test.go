@@ -91,6 +91,12 @@ func TestUDPReplyHoldsWhatIsExpected(t *testing.T) {
 	want(t, try(t, config.Check{Type: "udp", Send: "hi", Reply: "bye"}, echo), probe.KindContent, `reply "got hi" lacks "bye"`)
 }
 
+func TestUDPReplyIsLookedAtUpToItsLimit(t *testing.T) {
+	big := datagrams(t, func(string) []string { return []string{strings.Repeat("y", 4096-5) + "inside" + "outside"} })
+	want(t, try(t, config.Check{Type: "udp", Send: "x", Reply: "insid"}, big), probe.KindSuccess, `reply "y{40}"\.\.\.`+took)
+	want(t, try(t, config.Check{Type: "udp", Send: "x", Reply: "inside"}, big), probe.KindContent, `reply "y{40}"... lacks "inside"`)
+}
+
 func TestUDPWithoutAReplyIsDown(t *testing.T) {
 	mute := datagrams(t, func(string) []string { return nil })
 	c := config.Check{Type: "udp", Send: "hi", Timeout: 200 * time.Millisecond}

@@ -223,7 +223,7 @@ func TestGRPCServersThatMisbehave(t *testing.T) {
 	f(probe.KindResponse, `response: no gRPC status`, reply("", prefixed(8, 1)))
 	f(probe.KindStatus, `grpc status UNIMPLEMENTED`, reply("12", nil))
 	f(probe.KindResponse, `response: malformed gRPC health reply`, reply("0", prefixed(8, 1)[:6]))
-	f(probe.KindResponse, `response: malformed gRPC health reply`, reply("0", make([]byte, 1025)))
+	f(probe.KindResponse, `response: malformed gRPC health reply`, reply("0", prefixed(append([]byte{8, 1, 18, 255, 7}, make([]byte, 1023)...)...))) // well-formed, but too long
 	f(probe.KindResponse, `response: malformed gRPC health reply`, reply("0", prefixed(8)))
 	f(probe.KindResponse, `response: malformed gRPC health reply`, reply("0", prefixed(18, 200, 1)))
 	f(probe.KindResponse, `response: compressed gRPC health reply`, reply("0", []byte{1, 0, 0, 0, 0}))
