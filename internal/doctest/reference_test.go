@@ -140,6 +140,14 @@ func TestConfigurationKeys(t *testing.T) {
 				}
 			}
 		case *ast.FuncDecl: // the keys of answers, by policy
+			if n.Name.Name == "checkFields" { // {"preset", types, read}: the key comes first
+				ast.Inspect(n, func(n ast.Node) bool {
+					if list, ok := n.(*ast.CompositeLit); ok && list.Type == nil && len(list.Elts) == 3 {
+						literals(list.Elts[0], emit)
+					}
+					return true
+				})
+			}
 			if n.Name.Name == "policyKeys" {
 				ast.Inspect(n, func(n ast.Node) bool {
 					if list, ok := n.(*ast.CompositeLit); ok {
@@ -149,7 +157,7 @@ func TestConfigurationKeys(t *testing.T) {
 				})
 			}
 		case *ast.AssignStmt:
-			if id, ok := n.Lhs[0].(*ast.Ident); ok && id.Name == "common" {
+			if id, ok := n.Lhs[0].(*ast.Ident); ok && (id.Name == "common" || id.Name == "keys") {
 				literals(n.Rhs[0], emit)
 			}
 		}
