@@ -25,6 +25,7 @@ var floors = []struct {
 	{1, "steer/geo"},
 	{2, "cache"},
 	{2, "healthcheck"},
+	{2, "healthcheck/quorum"},
 	{3, "dns"},
 	{3, "proxy"},
 	{3, "proxy/std"},
