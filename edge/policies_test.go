@@ -306,7 +306,9 @@ func (w *witness) sharesAreBinomial() {
 }
 
 // special says of a client that it is one of those every state is asked with.
-func special(a *asker) bool { return a.country == "" || slices.Contains([]string{"GB", "US", "JP", "BR"}, a.country) }
+func special(a *asker) bool {
+	return a.country == "" || slices.Contains([]string{"GB", "US", "JP", "BR"}, a.country)
+}
 
 // askers are clients of every country the embedded database knows, as far as a coarse net finds it, two of each where there
 // are two, and those that are nowhere.
