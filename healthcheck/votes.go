@@ -10,9 +10,22 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/healthcheck/quorum"
 	"github.com/meridian-edge/meridian/steer"
 )
+
+// RuleOf is the rule of a configuration. A mode that is not known is local.
+func RuleOf(q config.Quorum) quorum.Rule {
+	mode, err := quorum.ParseMode(q.Mode)
+	if err != nil {
+		mode = quorum.Local
+	}
+	return quorum.Rule{
+		Mode: mode, HealthyAbove: q.HealthyAbove, MinVoters: q.MinVoters, HoldLast: q.HoldLast,
+		Period: quorum.DefaultPeriod, Dwell: quorum.DefaultDwell,
+	}
+}
 
 // Publisher tells the other nodes what this one votes. Publish is called from one goroutine, once in each period of the rule,
 // with the whole table, always as long as there are targets. It must not block for long, and must not keep the slice.
@@ -160,6 +173,7 @@ func (f *Fleet) examine(list []poll) {
 	}
 	_, doubt := quorum.SelfTest(seen)
 	switch {
+	case f.publisher == nil: // nobody misses them
 	case doubt != "" && f.doubt == "":
 		f.log.Warn("health votes withheld", "reason", doubt)
 	case doubt == "" && f.doubt != "":
