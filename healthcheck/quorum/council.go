@@ -11,15 +11,19 @@ const (
 	MaxVoters = 1024 // for one target; the votes of more are refused until others have been forgotten
 )
 
+// relearn is for how long none of a voter's votes has to be countable before its clock is met anew.
+const relearn = time.Minute
+
 // forgetAfter is how long the vote of a voter that has gone is kept to be shown as expired.
 const forgetAfter = 10 * time.Minute
 
 // Council keeps the votes about the targets it watches and turns them into opinions. Its users see to it that only one of
 // them uses it at a time.
 type Council struct {
-	rule   Rule
-	seats  map[Target]*seat
-	voters map[string]*voter
+	rule    Rule
+	seats   map[Target]*seat
+	voters  map[string]*voter
+	scratch []Ballot // of one count
 }
 
 // seat is one target.
@@ -85,20 +89,24 @@ func (c *Council) Take(now time.Time, v Vote) bool {
 	case last != nil && v.Seq <= last.seq && now.Sub(last.at) < c.rule.Expiry():
 		return false
 	}
-	s.votes[v.Voter] = &cast{region: v.Region, state: v.State, seq: v.Seq, at: at}
+	if last == nil {
+		last = new(cast)
+		s.votes[v.Voter] = last
+	}
+	*last = cast{region: v.Region, state: v.State, seq: v.Seq, at: at}
 	return true
 }
 
 // effective is when a vote counts from: now, less what it was on its way longer than the quickest of its voter. The voter's
 // clock may be wrong by any constant. A clock that is put forward is followed at once; one that is put back looks like votes
-// that are late, until the voter has been without a countable vote for so long that it is met anew.
+// that are late, until the voter has had no countable vote for so long that its clock is met anew.
 func (c *Council) effective(now time.Time, v *Vote) time.Time {
 	if v.At.IsZero() {
 		return now
 	}
 	ahead := now.Sub(v.At)
 	w := c.voters[v.Voter]
-	if w == nil || now.Sub(w.last) >= c.rule.Expiry() {
+	if w == nil || now.Sub(w.last) >= relearn {
 		if w == nil && len(c.voters) >= MaxVoters && !c.forgetVoters(now) {
 			return now
 		}
@@ -179,7 +187,7 @@ func (c *Council) Decide(now time.Time, t Target, self State) Opinion {
 	if s == nil {
 		return Opinion{State: self}
 	}
-	o, counted := s.tally(now, &c.rule)
+	o, counted := c.tally(now, s)
 	switch {
 	case counted != Unknown && (s.verdict == Unknown || s.verdict == counted || now.Sub(s.since) >= c.rule.Dwell):
 		if s.verdict != counted {
@@ -202,9 +210,9 @@ func (c *Council) Decide(now time.Time, t Target, self State) Opinion {
 }
 
 // tally sorts the votes and counts those that may be.
-func (s *seat) tally(now time.Time, rule *Rule) (Opinion, State) {
+func (c *Council) tally(now time.Time, s *seat) (Opinion, State) {
 	var o Opinion
-	ballots := make([]Ballot, 0, len(s.votes))
+	c.scratch = c.scratch[:0]
 	for name, v := range s.votes {
 		age := now.Sub(v.at)
 		if age >= forgetAfter {
@@ -212,7 +220,7 @@ func (s *seat) tally(now time.Time, rule *Rule) (Opinion, State) {
 			continue
 		}
 		switch {
-		case age >= rule.Expiry():
+		case age >= c.rule.Expiry():
 			o.Expired++
 			continue
 		case v.state == Up:
@@ -224,7 +232,7 @@ func (s *seat) tally(now time.Time, rule *Rule) (Opinion, State) {
 		default:
 			o.Unsure++
 		}
-		ballots = append(ballots, Ballot{v.region, v.state})
+		c.scratch = append(c.scratch, Ballot{v.region, v.state})
 	}
-	return o, rule.Count(ballots)
+	return o, c.rule.Count(c.scratch)
 }
