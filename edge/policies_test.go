@@ -322,7 +322,7 @@ func (w *witness) askers() []asker {
 	list := []asker{nowhere}
 	for _, subnet := range []string{
 		"0.0.0.0/0", "::/0", // the wish to stay unknown
-		"198.51.100.0/24", "198.51.100.128/25", "2001:db8:1:2::/64", "2001:db8:1::/48", "2001:db8::/32", "2001:db8:2::/48", "192.0.2.0/24",
+		"198.51.100.0/24", "198.51.100.128/25", "198.51.100.0/22", "2001:db8:1:2::/64", "2001:db8:1::/48", "2001:db8::/32", "2001:db8:2::/48", "192.0.2.0/24",
 	} {
 		nowhere.subnet = netip.MustParsePrefix(subnet) // reserved for documentation: in no country
 		list = append(list, nowhere)
