@@ -28,6 +28,7 @@ type Config struct {
 	Geo       Geo
 	Log       Log
 	Limits    Limits
+	Quorum    Quorum
 
 	// TrustedProxies are the peers whose X-Forwarded-* fields are believed. Empty: nobody's are (attack row P06).
 	TrustedProxies []netip.Prefix
@@ -145,6 +146,15 @@ type CheckQuery struct {
 	Type   string // in capitals; default A
 	Rcode  string // in capitals; default NOERROR
 	Answer string // data of a record that must be among the answers, in its presentation form; empty: the rcode decides
+}
+
+// Quorum says how the votes of several nodes become one opinion about health, for DNS answers. Without votes of others this
+// node's own probes are the opinion, whatever the mode.
+type Quorum struct {
+	Mode         string        // r53 (default), regions, all, any, local
+	HealthyAbove float64       // r53: healthy while more than this share of the votes says so; default 0.18, 0 in other modes
+	MinVoters    int           // votes that make a quorum; default 3
+	HoldLast     time.Duration // how long the last opinion is held without a quorum; default 5 min
 }
 
 // StatusRange is an inclusive range of HTTP statuses.

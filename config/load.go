@@ -91,7 +91,7 @@ func (d *document) decode() *Config {
 // sections decodes the top level.
 func (d *document) sections(top cursor) *Config {
 	d.root = top.Object("version", "edge", "state_dir", "regions", "listeners", "cache", "geo", "log", "limits",
-		"trusted_proxies", "checks", "pools", "distributions", "zones", "accelerators")
+		"quorum", "trusted_proxies", "checks", "pools", "distributions", "zones", "accelerators")
 	o := d.root
 	d.version(o)
 	cfg := &Config{StateDir: d.Abs("state")}
@@ -103,6 +103,7 @@ func (d *document) sections(top cursor) *Config {
 	cfg.Geo = d.geo(o)
 	cfg.Log = d.log(o)
 	cfg.Limits = d.limits(o)
+	cfg.Quorum = d.quorum(o)
 	cfg.TrustedProxies = d.trustedProxies(o)
 	cfg.Checks = d.checks(o)
 	cfg.Pools = d.pools(o)

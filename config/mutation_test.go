@@ -37,6 +37,7 @@ limits:
   origin_conns: 64
   origin_attempts: 2
   retry_percent: 12.5
+quorum: {mode: r53, healthy_above: 0.25, min_voters: 5, hold_last: 1m}
 trusted_proxies: [10.0.0.0/8, 192.0.2.7]
 checks:
   h: {type: https, target: "192.0.2.1:443", host: www.example.org, path: /x, expect: [200, 3xx], interval: 5s, timeout: 1s, rise: 1, fall: 1, inverted: true, verify: true}

@@ -130,6 +130,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.mu.Lock()
 	n.run = group
 	group.start(n.organs.checker.Run)
+	group.start(n.organs.fleet.Run)
 	if n.organs.access != nil {
 		group.start(n.organs.access.Run)
 	}

@@ -23,6 +23,7 @@ type organs struct {
 	registry *prometheus.Registry
 	board    *healthcheck.Board
 	checker  *healthcheck.Checker
+	fleet    *healthcheck.Fleet
 	cache    *cache.Store
 	origin   *origin.Transport
 	dns      *dns.Server
@@ -41,6 +42,9 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	cfg := o.Config
 	a := &organs{registry: registry, board: healthcheck.NewBoard()}
 	a.checker = healthcheck.NewChecker(healthcheck.Options{Board: a.board, Log: o.Log, Registerer: registry})
+	a.fleet = healthcheck.NewFleet(healthcheck.FleetOptions{
+		Board: a.board, Rule: healthcheck.RuleOf(cfg.Quorum), Voter: cfg.Edge.Name, Region: cfg.Edge.Region, Log: o.Log,
+	})
 	a.cache = cache.New(cache.Options{Memory: cfg.Cache.Memory, Node: proxy.Token(cfg.Edge.Name), Log: o.Log, Registerer: registry})
 	a.origin = origin.NewTransport(origin.Options{Log: o.Log, Registerer: registry})
 	a.dns = dns.NewServer(dns.Options{Source: n, Limits: cfg.Limits, Log: o.Log, Registerer: registry})

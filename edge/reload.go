@@ -9,6 +9,7 @@ import (
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/edge/cert"
+	"github.com/meridian-edge/meridian/healthcheck"
 )
 
 // ErrUnchanged is returned by Reload when the file, and the certificates and places it names, are what is served already.
@@ -103,6 +104,7 @@ func (n *Node) install(cfg *config.Config) error {
 // settle makes the organs follow the new generation. Nothing here can fail.
 func (n *Node) settle(old, next *snapshot, opened []*listener) {
 	n.organs.checker.Apply(next.plan)
+	n.organs.fleet.SetRule(healthcheck.RuleOf(next.cfg.Quorum))
 	n.organs.cache.SetMemory(next.cfg.Cache.Memory)
 	n.organs.origin.Keep(next.router.Targets())
 	for _, l := range opened {

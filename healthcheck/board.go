@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meridian-edge/meridian/healthcheck/quorum"
 	"github.com/meridian-edge/meridian/steer"
 )
 
@@ -42,6 +43,7 @@ type row struct {
 
 	calc    *calculation // nil: probed or disabled
 	machine machine
+	fleet   quorum.Opinion // what the votes say; with an Unknown state the fleet has no opinion but this node's
 	since   time.Time
 	last    time.Time
 	reason  string
@@ -167,7 +169,7 @@ func (b *Board) row(k Key, now time.Time) *row {
 	if r.base != nil {
 		b.store(r, invert(b.load(r.base.slot)))
 	} else {
-		b.store(r, pack(r.machine.state))
+		b.store(r, r.pack(r.machine.state))
 	}
 	return r
 }
@@ -220,7 +222,7 @@ func (b *Board) record(s steer.Slot, res result, rise, fall int) ([]change, Stat
 		if was != Unknown {
 			r.flips++
 		}
-		b.publish(r, pack(r.machine.state), &changes)
+		b.publish(r, r.pack(r.machine.state), &changes)
 	}
 	return changes, r.machine.state
 }

@@ -1,6 +1,9 @@
 package healthcheck
 
-import "github.com/meridian-edge/meridian/steer"
+import (
+	"github.com/meridian-edge/meridian/healthcheck/quorum"
+	"github.com/meridian-edge/meridian/steer"
+)
 
 // A word is what a reader sees of one slot, in one atomic load: the state in the low bits, and for each of the two opinions
 // whether the slot counts as down in it.
@@ -18,6 +21,19 @@ func pack(s State) word {
 		return word(s) | reachDown | aliveDown
 	}
 	return word(s)
+}
+
+// pack makes a word of the state of a row, in which the fleet has its own opinion once there are votes.
+func (r *row) pack(s State) word {
+	w := pack(s)
+	switch r.fleet.State {
+	case quorum.Up:
+		w &^= aliveDown
+	case quorum.Down:
+		w |= aliveDown
+	case quorum.Unknown, quorum.Abstained:
+	}
+	return w
 }
 
 // invert makes the word of an inverted check. An inverted check is down until there is data (Route 53,
@@ -42,4 +58,4 @@ type alive Board
 func (a *alive) Up(s steer.Slot) bool { return (*Board)(a).load(s)&aliveDown == 0 }
 
 // Reason implements steer.Reasoner.
-func (a *alive) Reason(s steer.Slot) string { return (*Board)(a).reason(s) }
+func (a *alive) Reason(s steer.Slot) string { return (*Board)(a).fleetReason(s) }

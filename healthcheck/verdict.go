@@ -13,6 +13,9 @@
 // that was dead from the start is known soon. Afterwards `rise` successes bring it up and `fall` failures take it down, at
 // the configured interval.
 //
+// A Board has two opinions: Reach is what this node found out, Alive what the fleet believes. A Fleet makes the second from
+// the votes of all nodes; without any it is the first.
+//
 // Every type here is safe for concurrent use.
 package healthcheck
 

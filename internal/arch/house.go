@@ -26,6 +26,7 @@ var floors = []struct {
 	{2, "cache"},
 	{2, "healthcheck"},
 	{2, "healthcheck/probe"},
+	{2, "healthcheck/quorum"},
 	{3, "dns"},
 	{3, "proxy"},
 	{3, "proxy/std"},
