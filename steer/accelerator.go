@@ -112,7 +112,7 @@ func newDistrict(name string, g *EndpointGroup) district {
 	count := map[string]int{} // endpoints listed twice have the shares of two
 	for i := range g.Endpoints {
 		id := g.Endpoints[i].ID
-		d.salts = append(d.salts, salt("endpoint", name, g.ID, id)+uint64(count[id]))
+		d.salts = append(d.salts, mix(salt("endpoint", name, g.ID, id)+uint64(count[id])))
 		count[id]++
 	}
 	return d
@@ -297,7 +297,9 @@ func (d *director) failOpen() {
 	if d.any { // else what is usable now was not when the group was visited
 		s = s.without(usable)
 	}
-	d.note(i, "fail open: any endpoint of the closest group")
+	if !s.empty() {
+		d.note(i, "fail open: any endpoint of the closest group")
+	}
 	for !s.empty() {
 		at, least := -1, uint64(0)
 		for e := s.next(0); e >= 0; e = s.next(e + 1) {

@@ -124,7 +124,7 @@ type Client struct {
 
 // Group is a policy over members, as the caller describes it to Compile.
 type Group struct {
-	Name    string // for traces
+	Name    string // for traces, and hashed with the members: groups of different names divide the same keys differently
 	Policy  Policy
 	Members []Member
 
@@ -190,7 +190,7 @@ type node struct {
 type member struct {
 	*Member
 	target *node  // nil for a leaf
-	salt   uint64 // Hash: of the ID
+	salt   uint64 // Hash: of the names of group and member
 	slot   Slot
 	weight uint8
 	below  bool // healthy only while something in target is
@@ -230,8 +230,11 @@ func (c *compiler) compile(g *Group, depth int) (*node, error) {
 	}
 	c.done[g] = nil
 	n := &node{group: g, members: make([]member, len(g.Members))}
+	again := map[string]int{} // members of one ID must not have one hash
 	for i := range g.Members {
-		m := member{Member: &g.Members[i], slot: g.Members[i].Slot, weight: g.Members[i].Weight, salt: salt("member", g.Members[i].ID)}
+		m := member{Member: &g.Members[i], slot: g.Members[i].Slot, weight: g.Members[i].Weight}
+		m.salt = mix(salt("member", g.Name, m.ID) + uint64(again[m.ID]))
+		again[m.ID]++
 		if m.Alias != nil {
 			target, err := c.compile(m.Alias, depth+1)
 			if err != nil {
