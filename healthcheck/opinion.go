@@ -1,6 +1,10 @@
 package healthcheck
 
-import "github.com/meridian-edge/meridian/steer"
+import (
+	"time"
+
+	"github.com/meridian-edge/meridian/steer"
+)
 
 // A word is what a reader sees of one slot, in one atomic load: the state in the low bits, and for each of the two opinions
 // whether the slot counts as down in it.
@@ -35,6 +39,9 @@ func (r *reach) Up(s steer.Slot) bool { return (*Board)(r).load(s)&reachDown == 
 // Reason implements steer.Reasoner.
 func (r *reach) Reason(s steer.Slot) string { return (*Board)(r).reason(s) }
 
+// Since implements steer.Aged with three atomic loads at most.
+func (r *reach) Since(s steer.Slot) time.Time { return (*Board)(r).turned(s) }
+
 // alive is a Board seen as what the fleet believes.
 type alive Board
 
@@ -43,3 +50,6 @@ func (a *alive) Up(s steer.Slot) bool { return (*Board)(a).load(s)&aliveDown == 
 
 // Reason implements steer.Reasoner.
 func (a *alive) Reason(s steer.Slot) string { return (*Board)(a).reason(s) }
+
+// Since implements steer.Aged with three atomic loads at most.
+func (a *alive) Since(s steer.Slot) time.Time { return (*Board)(a).turned(s) }
