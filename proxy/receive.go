@@ -137,6 +137,7 @@ func (t *transaction) prepareFetch() {
 	fields.Add(httpwire.Via, x.Head.Proto.Via()+" "+r.node)
 	fields.Add(httpwire.CDNLoop, cdnID(r.node))
 	t.fetch = fetch{router: r, target: t.behavior.target, canon: x.Canon, scheme: x.Head.Scheme}
+	t.spreadKeys()
 	if m := x.Head.Method; m != "GET" && m != "HEAD" || !cacheable {
 		t.fetch.body, t.fetch.length = x.Body, x.Length // a cacheable GET has no body upstream (attack row C02)
 	}
