@@ -141,7 +141,7 @@ func (w *walker) measure(n *node, i int) string {
 	case LeastOutstanding:
 		return fmt.Sprintf("%d outstanding, weight %d", w.outstanding(m), m.Weight)
 	case Hash:
-		return fmt.Sprintf("hash score %.6f, weight %d", rendezvous(w.client.Hash, m.salt, w.force(n, i)), m.Weight)
+		return fmt.Sprintf("hash %016x, score %.6f, weight %d", w.client.Hash, rendezvous(w.client.Hash, m.salt, w.force(n, i)), m.Weight)
 	case LeastLatency:
 		latency := "latency unknown"
 		if took := w.latency(m); took > 0 {
