@@ -117,7 +117,7 @@ func (t *Tree) Pick(client *Client, health Health) (Pick, bool) {
 	if t.plain && client.Prefer == 0 && w.quick(t.root) {
 		return w.first, true
 	}
-	w.random = client.Random
+	w.random, w.last = client.Random, false
 	w.run(t.root)
 	return w.first, w.found
 }
