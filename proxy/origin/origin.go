@@ -17,6 +17,11 @@
 // budget allows it; so are responses with status 502, 503 and 504. Another Target.Attempts bounds the endpoints asked. When a
 // connection that had been idle turns out to be dead, its endpoint gets one more chance on a fresh connection.
 //
+// # Load
+//
+// Steering is pure; what changes with every request is kept here and handed to it (see Client): how many requests are outstanding at
+// each endpoint, how long it takes to answer, and whose turn it is in a pool. An endpoint that is at its limit is passed over.
+//
 // # The border to net/http
 //
 // HTTP/1.1 upstream is spoken by net/http's Transport, which sorts the fields of a request by name, keeps their case, and
