@@ -2,13 +2,19 @@ package proxy_test
 
 import (
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/httpwire"
+	"github.com/meridian-edge/meridian/proxy"
 	"github.com/meridian-edge/meridian/proxy/origin"
+	"github.com/meridian-edge/meridian/steer"
 )
 
 // poolSite is a site over a pool of three origins, which is balanced as the settings say.
@@ -191,4 +197,47 @@ func TestSecretsDiffer(t *testing.T) {
 	if string(a.Secret()) == string(b.Secret()) || len(a.Secret()) != 32 {
 		t.Error("secrets must differ")
 	}
+}
+
+// sick is a board on which endpoint 0 is down and endpoint 1 came up just now.
+type sick struct{}
+
+func (sick) Up(s steer.Slot) bool { return s != 0 }
+
+func (sick) Since(s steer.Slot) time.Time {
+	if s == 1 {
+		return time.Now()
+	}
+	return time.Time{}
+}
+
+// Slow start and the thresholds of a pool reach the decision, and its explanation.
+func TestPoolSettingsReachSteering(t *testing.T) {
+	f := func(settings string, want ...string) {
+		t.Helper()
+		text := strings.NewReplacer("ORIGIN0", "192.0.2.1:80", "ORIGIN1", "192.0.2.2:80", "ORIGIN2", "192.0.2.3:80").Replace(poolSite(settings))
+		cfg, _, err := config.Parse("test.yaml", []byte(text), config.Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		store := cache.New(cache.Options{Memory: 16 << 20, Node: "test1", Log: slog.New(slog.DiscardHandler)})
+		defer store.Close()
+		router, err := proxy.Build(cfg, proxy.Deps{
+			Cache: store, Origin: origin.NewTransport(origin.Options{}), Metrics: proxy.NewMetrics(nil),
+			Health: sick{}, Slot: func(_ string, endpoint int) steer.Slot { return steer.Slot(endpoint) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		trace := fmt.Sprint(router.Explain("GET", "http://www.example.org/off", netipAddr(1).Addr()).Trace)
+		for _, part := range want {
+			if !strings.Contains(trace, part) {
+				t.Errorf("%s: the trace lacks %q: %s", settings, part, trace)
+			}
+		}
+	}
+	f("slow_start: 60s", "slow start at 1 %")
+	f("panic: 70", "panic: only 2 of 3 healthy")
+	f("min_healthy: 3", "panic: only 2 of 3 healthy (panic 0 %, min_healthy 3)")
+	f("panic: 66", "last resort down")
 }
