@@ -163,9 +163,29 @@ type StatusRange struct{ From, To int }
 // Pool is a set of endpoints that can serve the same requests.
 type Pool struct {
 	Name      string
-	Policy    string // simple, weighted, failover, latency; default simple
+	Policy    string // simple, weighted, failover, latency, round-robin, least-outstanding, hash, least-latency; default simple
 	Check     string // name of a Check; empty: endpoints are always up
 	Endpoints []Endpoint
+
+	Hash           HashKey       // what stays together under policy hash
+	SlowStart      time.Duration // how long the share of a recovered endpoint grows: 30 s to 15 min; 0: it has all of it at once
+	Sticky         *Sticky       // nil: clients are not bound to endpoints
+	Panic          int           // percent of healthy endpoints below which health is ignored; 0: only when none is healthy
+	MinHealthy     int           // number of healthy endpoints below which health is ignored; 0: as 1
+	MaxOutstanding int           // requests in flight at one endpoint before others are asked; 0: no limit but limits.origin_conns
+}
+
+// HashKey says which part of a request policy hash goes by. A request without that part goes by its client.
+type HashKey struct {
+	By   string // client (default), path, header or cookie
+	Name string // of the header (lower case) or the cookie
+}
+
+// Sticky binds a client to the endpoint that served it, by a cookie that does not tell which that is.
+type Sticky struct {
+	Cookie string        // its name
+	TTL    time.Duration // how long it lasts after the last request that set it: 1 s to 7 days; default 1 day
+	Key    string        // secret that edges share, so that they understand each other's cookies; empty: one of this process
 }
 
 // Endpoint is one server of a pool.
@@ -176,8 +196,10 @@ type Endpoint struct {
 	Region  string         // a name in Regions, or empty
 	Weight  int            // 0-255; default 1
 	Role    string         // failover: primary or secondary; empty: by order
-	TLS     bool           // speak TLS to it (from an https url)
-	ID      string         // unique in its pool: the address as written
+	// Capacity is how many requests in flight it can take, in place of the pool's MaxOutstanding; 0: that.
+	Capacity int
+	TLS      bool   // speak TLS to it (from an https url)
+	ID       string // unique in its pool: the address as written
 }
 
 // Distribution is everything served for a set of host names.

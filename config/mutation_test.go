@@ -58,7 +58,13 @@ pools:
     check: h
     endpoints:
       - {address: "192.0.2.1:80", region: eu, weight: 3, role: primary}
-      - {address: "backend.example.org:80", region: us, role: secondary}
+      - {address: "backend.example.org:80", region: us, role: secondary, capacity: 10}
+    slow_start: 1m
+    sticky: {cookie: lb, ttl: 1h, key: some-long-secret}
+    panic: 50
+    min_healthy: 1
+    max_outstanding: 100
+  keyed: {policy: hash, hash: {by: header, name: X-Tenant}, endpoints: [{address: "192.0.2.2:80"}]}
 distributions:
   site:
     domains: [example.org, "*.example.org"]

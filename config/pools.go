@@ -17,9 +17,10 @@ func (d *document) pools(top object) []Pool {
 
 func (d *document) pool(c cursor) Pool {
 	p := Pool{Name: c.Key(), Policy: "simple"}
-	o := c.Object("policy", "check", "endpoints")
-	o.Enum("policy", &p.Policy, "simple", "weighted", "failover", "latency")
+	o := c.Object("policy", "check", "endpoints", "hash", "slow_start", "sticky", "panic", "min_healthy", "max_outstanding")
+	o.Enum("policy", &p.Policy, "simple", "weighted", "failover", "latency", "round-robin", "least-outstanding", "hash", "least-latency")
 	o.Text("check", &p.Check)
+	readBalance(o, &p)
 	endpoints, found := o.Need("endpoints")
 	if !found {
 		return p
@@ -41,18 +42,22 @@ func (d *document) pool(c cursor) Pool {
 		}
 		p.Endpoints = append(p.Endpoints, e)
 	}
+	if at, written := o.Get("min_healthy"); written && p.MinHealthy > len(p.Endpoints) && at.Clean() {
+		at.Errorf("%s is more than the pool's %d endpoints", at.Unquoted(), len(p.Endpoints))
+	}
 	return p
 }
 
 func (d *document) endpoint(c cursor) (Endpoint, object) {
 	e := Endpoint{Weight: 1}
-	o := c.Object("address", "region", "weight", "role")
+	o := c.Object("address", "region", "weight", "role", "capacity")
 	if a, found := o.Need("address"); found {
 		readHostPort(a, &e)
 	}
 	o.Text("region", &e.Region)
 	o.Integer("weight", &e.Weight, 0, 255)
 	o.Enum("role", &e.Role, "primary", "secondary")
+	o.Integer("capacity", &e.Capacity, 1, maxCapacity)
 	return e, o
 }
 

@@ -78,15 +78,35 @@ func (d *document) warnPool(cfg *Config, p *Pool) {
 			Hint("add check: NAME")
 	}
 	for i, e := range p.Endpoints {
-		if e.Weight != 1 && p.Policy != "weighted" { // the default does no harm where it is written out
+		if e.Weight != 1 && !goesByWeight(p.Policy) { // the default does no harm where it is written out
 			at("endpoints", i, "weight").Warnf("has no effect: policy %s does not go by weight", p.Policy)
 		}
 	}
+	d.warnBalance(p, at)
 	switch {
 	case p.Policy == "latency" && len(p.Endpoints) > 1:
 		d.warnDistance(cfg, p, at)
-	case p.Policy == "weighted" && !slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool { return e.Weight > 0 }):
+	case goesByWeight(p.Policy) && !slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool { return e.Weight > 0 }):
 		at("endpoints").Warnf("every weight is 0, so each endpoint gets an equal share")
+	}
+}
+
+// goesByWeight says whether a pool's policy looks at weights.
+func goesByWeight(policy string) bool {
+	return policy != "simple" && policy != "failover" && policy != "latency"
+}
+
+// warnBalance looks for settings of a pool that do nothing.
+func (d *document) warnBalance(p *Pool, at func(...any) cursor) {
+	switch {
+	case p.SlowStart > 0 && (p.Policy == "failover" || p.Policy == "latency"):
+		at("slow_start").Warnf("has no effect: policy %s does not go by shares", p.Policy)
+	case p.SlowStart > 0 && p.Check == "":
+		at("slow_start").Warnf("has no effect: without a check no endpoint ever comes back").Hint("add check: NAME")
+	}
+	if p.Sticky != nil && p.Sticky.Key == "" && len(p.Endpoints) > 1 {
+		at("sticky").Warnf("without a key a restart forgets which client belongs where, and edges do not understand each other's cookies").
+			Hint("add key: ${file:...}")
 	}
 }
 

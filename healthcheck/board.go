@@ -27,7 +27,11 @@ type Board struct {
 
 const chunkSize = 1024
 
-type chunk [chunkSize]atomic.Uint32
+// chunk holds what is read without the lock: the word of each slot, and when it came up or went down last.
+type chunk struct {
+	words  [chunkSize]atomic.Uint32
+	turned [chunkSize]atomic.Int64 // Unix nanoseconds; 0: never
+}
 
 // row is the part of a slot that takes the lock to read. There are three kinds: a probed (or disabled) check, a calculated
 // one, and the inverse of either.
@@ -141,7 +145,20 @@ func (b *Board) load(s steer.Slot) word {
 	if i/chunkSize >= uint(len(chunks)) {
 		return word(Unknown)
 	}
-	return chunks[i/chunkSize][i%chunkSize].Load()
+	return chunks[i/chunkSize].words[i%chunkSize].Load()
+}
+
+// turned is when a slot came up or went down last; zero: never.
+func (b *Board) turned(s steer.Slot) time.Time {
+	i := uint(s)
+	chunks := *b.chunks.Load()
+	if i/chunkSize >= uint(len(chunks)) {
+		return time.Time{}
+	}
+	if at := chunks[i/chunkSize].turned[i%chunkSize].Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
 }
 
 // row finds or makes the row of a key. The caller holds mu.
@@ -253,10 +270,16 @@ func (b *Board) noteChange(r *row, old word, changes *[]change) {
 
 // store writes one cell. The epoch follows it, so a reader of the new epoch sees the new cell.
 func (b *Board) store(r *row, w word) {
-	cell := &(*b.chunks.Load())[r.slot/chunkSize][r.slot%chunkSize]
-	if cell.Swap(w) != w {
-		b.epoch.Add(1)
+	c := (*b.chunks.Load())[r.slot/chunkSize]
+	old := c.words[r.slot%chunkSize].Load() // mu is held: nobody else writes
+	if old == w {
+		return
 	}
+	if (old^w)&reachDown != 0 { // an endpoint is not seen up before it is seen to have come up just now
+		c.turned[r.slot%chunkSize].Store(time.Now().UnixNano())
+	}
+	c.words[r.slot%chunkSize].Store(w)
+	b.epoch.Add(1)
 }
 
 // adopt tells the board which rows the plan in force uses, and under which names.

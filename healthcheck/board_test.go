@@ -119,3 +119,30 @@ func TestStateNames(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// What was never down has no age, so nothing begins slowly when a node starts; what comes back has one from then on.
+func TestSinceIsTheLastTurn(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.apply(checks(tcp("a", one)))
+		aged := r.board.Reach().(steer.Aged)
+		slot := r.plan.Check("a")
+		r.pass(time.Minute)
+		if since := aged.Since(slot); !since.IsZero() {
+			t.Errorf("up from the start, but since %v", since)
+		}
+		r.farm.set(one, true)
+		r.pass(time.Minute)
+		r.wantUp("a", false)
+		r.farm.set(one, false)
+		r.pass(time.Minute)
+		r.wantUp("a", true)
+		if since := aged.Since(slot); !since.Equal(r.verdict("a").Since) {
+			t.Errorf("came up %v, want %v", since, r.verdict("a").Since)
+		}
+		for _, s := range []steer.Slot{steer.Always, -7, slot + 1, 1 << 30} {
+			if since := aged.Since(s); !since.IsZero() {
+				t.Errorf("slot %d has turned %v", s, since)
+			}
+		}
+	})
+}

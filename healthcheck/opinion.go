@@ -1,6 +1,8 @@
 package healthcheck
 
 import (
+	"time"
+
 	"github.com/meridian-edge/meridian/healthcheck/quorum"
 	"github.com/meridian-edge/meridian/steer"
 )
@@ -51,6 +53,9 @@ func (r *reach) Up(s steer.Slot) bool { return (*Board)(r).load(s)&reachDown == 
 // Reason implements steer.Reasoner.
 func (r *reach) Reason(s steer.Slot) string { return (*Board)(r).reason(s) }
 
+// Since implements steer.Aged with three atomic loads at most.
+func (r *reach) Since(s steer.Slot) time.Time { return (*Board)(r).turned(s) }
+
 // alive is a Board seen as what the fleet believes.
 type alive Board
 
@@ -59,3 +64,6 @@ func (a *alive) Up(s steer.Slot) bool { return (*Board)(a).load(s)&aliveDown == 
 
 // Reason implements steer.Reasoner.
 func (a *alive) Reason(s steer.Slot) string { return (*Board)(a).fleetReason(s) }
+
+// Since implements steer.Aged with three atomic loads at most.
+func (a *alive) Since(s steer.Slot) time.Time { return (*Board)(a).turned(s) }

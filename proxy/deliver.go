@@ -13,7 +13,7 @@ func (t *transaction) deliver(response *httpwire.Response) {
 	via := "1.1 " + t.router.node // how the response was received, not how it goes on
 	status := t.result.AppendStatus(nil, t.router.node)
 	// The store shares its fields between readers: the list is extended in a copy.
-	fields := make(httpwire.Fields, len(response.Fields), len(response.Fields)+4)
+	fields := make(httpwire.Fields, len(response.Fields), len(response.Fields)+5)
 	copy(fields, response.Fields)
 	if before, ok := fields.Joined(httpwire.CacheStatus); ok {
 		fields.Set(httpwire.CacheStatus, before+", "+string(status))
@@ -22,6 +22,7 @@ func (t *transaction) deliver(response *httpwire.Response) {
 	}
 	fields.Add(httpwire.Via, via)
 	fields.Set(httpwire.XRequestID, t.x.ID)
+	t.stick(&fields)
 	response.Fields = fields
 }
 

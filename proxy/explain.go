@@ -8,6 +8,7 @@ import (
 	"github.com/meridian-edge/meridian/cache"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
+	"github.com/meridian-edge/meridian/proxy/origin"
 	"github.com/meridian-edge/meridian/steer"
 )
 
@@ -95,7 +96,9 @@ func (t *transaction) describeFetch(e *Explanation) {
 	}
 	target := t.behavior.target
 	e.Pool = target.Name
-	picks, trace := target.Tree.Explain(&steer.Client{Addr: t.client, From: target.From}, target.Health)
+	client := t.router.deps.Origin.Client(target, &origin.Request{Hash: t.fetch.hash, Prefer: t.fetch.prefer})
+	client.Addr = t.client
+	picks, trace := target.Tree.Explain(&client, target.Health)
 	e.Trace = trace
 	for _, p := range picks {
 		e.Candidates = append(e.Candidates, Candidate{Endpoint: p.ID, LastResort: p.LastResort})

@@ -19,6 +19,8 @@ type fetch struct {
 	scheme string
 	body   io.Reader
 	length int64
+	hash   uint64 // for policy hash
+	prefer int    // index of the endpoint that served the client before, plus one
 
 	mu     sync.Mutex // guards the field below
 	report origin.Report
@@ -32,7 +34,8 @@ func (f *fetch) Fetch(ctx context.Context, head *httpwire.Head) (*httpwire.Respo
 		host = f.canon.HostPort(f.scheme)
 	}
 	response, report, err := f.router.deps.Origin.Do(ctx, f.target, &origin.Request{
-		Head: head, Target: head.Target, Host: host, Body: f.body, Length: f.length, Random: rand.Uint64(),
+		Head: head, Target: head.Target, Host: host, Body: f.body, Length: f.length,
+		Random: rand.Uint64(), Hash: f.hash, Prefer: f.prefer,
 	})
 	f.mu.Lock()
 	f.report = report

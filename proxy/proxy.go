@@ -61,6 +61,7 @@ type behavior struct {
 	*config.Behavior
 	pattern pattern
 	target  *origin.Target
+	spread  *spread
 	methods string // for Allow; empty: every method
 }
 
@@ -95,10 +96,11 @@ func compilePool(p *config.Pool, d Deps) (*steer.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &steer.Group{Name: "pool " + p.Name, Policy: policy, Members: make([]steer.Member, len(p.Endpoints))}
+	g := &steer.Group{Name: "pool " + p.Name, Policy: policy, Members: make([]steer.Member, len(p.Endpoints)),
+		SlowStart: p.SlowStart, Panic: p.Panic, MinHealthy: p.MinHealthy, MaxOutstanding: p.MaxOutstanding}
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
-		m := steer.Member{ID: e.ID, Slot: steer.Always, Leaf: i, Weight: uint8(e.Weight), Point: d.Regions[e.Region]}
+		m := steer.Member{ID: e.ID, Slot: steer.Always, Leaf: i, Weight: uint8(e.Weight), Capacity: e.Capacity, Point: d.Regions[e.Region]}
 		if d.Slot != nil {
 			m.Slot = d.Slot(p.Name, i)
 		}
@@ -124,7 +126,7 @@ func roleRank(role string) int {
 }
 
 func (r *Router) buildSite(cfg *config.Config, dist *config.Distribution, trees map[string]*steer.Tree) (*site, error) {
-	targets := map[string]*origin.Target{}
+	targets, spreads := map[string]*origin.Target{}, map[string]*spread{}
 	for i := range dist.Origins {
 		o := &dist.Origins[i]
 		pool, ok := cfg.Pool(o.Pool)
@@ -133,7 +135,7 @@ func (r *Router) buildSite(cfg *config.Config, dist *config.Distribution, trees 
 			return nil, fmt.Errorf("origin %q: no pool %q", o.Name, o.Pool)
 		}
 		t := r.buildTarget(cfg, o, pool, tree)
-		targets[o.Name] = t
+		targets[o.Name], spreads[o.Name] = t, newSpread(pool, r.deps.Origin.Secret())
 		r.targets = append(r.targets, t)
 	}
 	s := &site{name: dist.Name}
@@ -144,7 +146,7 @@ func (r *Router) buildSite(cfg *config.Config, dist *config.Distribution, trees 
 			return nil, fmt.Errorf("behavior %q: no origin %q", b.Path, b.Origin)
 		}
 		s.behaviors = append(s.behaviors, behavior{
-			Behavior: b, pattern: compilePattern(b.Path), target: t, methods: strings.Join(b.Methods, ", "),
+			Behavior: b, pattern: compilePattern(b.Path), target: t, spread: spreads[b.Origin], methods: strings.Join(b.Methods, ", "),
 		})
 	}
 	return s, nil
@@ -155,11 +157,13 @@ func (r *Router) buildTarget(cfg *config.Config, o *config.Origin, pool *config.
 		Name: pool.Name, Tree: tree, Health: r.deps.Health, From: r.deps.Regions[cfg.Edge.Region],
 		HostHeader: o.HostHeader, ServerName: o.TLSServerName, SkipVerify: o.SkipVerify,
 		ConnectTimeout: o.ConnectTimeout, ReadTimeout: o.ReadTimeout,
-		MaxConns: cfg.Limits.OriginConns, Attempts: cfg.Limits.OriginAttempts, RetryPercent: cfg.Limits.RetryPercent,
+		MaxConns: cfg.Limits.OriginConns, MaxOutstanding: pool.MaxOutstanding, Attempts: cfg.Limits.OriginAttempts, RetryPercent: cfg.Limits.RetryPercent,
 	}
 	for i := range pool.Endpoints {
 		e := &pool.Endpoints[i]
-		t.Endpoints = append(t.Endpoints, origin.Endpoint{ID: e.ID, Addr: e.Address, Host: e.Host, Port: e.Port, TLS: e.TLS})
+		t.Endpoints = append(t.Endpoints, origin.Endpoint{
+			ID: e.ID, Addr: e.Address, Host: e.Host, Port: e.Port, TLS: e.TLS, Capacity: e.Capacity,
+		})
 	}
 	return t
 }

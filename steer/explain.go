@@ -1,6 +1,9 @@
 package steer
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Trace is how a decision came about, step by step, as Explain recorded it.
 type Trace []Step
@@ -25,13 +28,18 @@ func (t *Tree) Explain(client *Client, health Health) ([]Pick, Trace) {
 		return true
 	}
 	w.run(t.root)
-	for i := range trace {
-		if trace[i].Result == "candidate" || trace[i].Result == "last resort" {
-			trace[i].Result = "chosen"
-			break
+	trace.choose()
+	return picks, trace
+}
+
+// choose marks the first candidate.
+func (t Trace) choose() {
+	for i := range t {
+		if t[i].Result == "candidate" || t[i].Result == "last resort" {
+			t[i].Result = "chosen"
+			return
 		}
 	}
-	return picks, trace
 }
 
 // note records something about a group as a whole.
@@ -54,28 +62,36 @@ func (w *walker) skipped(n *node) {
 }
 
 // enter records the descent into an alias; leave ends it.
-func (w *walker) enter(n *node, m *member, p phase) {
+func (w *walker) enter(n *node, i int, p phase) {
 	w.depth++
 	if w.trace == nil || p == rest {
 		return
 	}
 	w.depth--
-	w.add(n, m.ID, "enter", w.why(n, m))
+	w.add(n, n.members[i].ID, "enter", w.why(n, i))
 	w.depth++
 }
 
 func (w *walker) leave() { w.depth-- }
 
 // candidate records a leaf.
-func (w *walker) candidate(n *node, m *member) {
+func (w *walker) candidate(n *node, i int, last bool) {
 	if w.trace == nil {
 		return
 	}
 	result := "candidate"
-	if w.last {
+	if last {
 		result = "last resort"
 	}
-	w.add(n, m.ID, result, w.why(n, m))
+	w.add(n, n.members[i].ID, result, w.why(n, i))
+}
+
+// notePanic records that health is ignored although something is healthy.
+func (w *walker) notePanic(n *node, up, down int) {
+	if w.trace != nil {
+		w.note(n, fmt.Sprintf("panic: only %d of %d healthy (panic %d %%, min_healthy %d), so everything is treated as healthy",
+			up, up+down, n.group.Panic, n.group.MinHealthy))
+	}
 }
 
 func (w *walker) add(n *node, member, result, detail string) {
@@ -85,21 +101,53 @@ func (w *walker) add(n *node, member, result, detail string) {
 }
 
 // why puts the numbers a policy looked at, and the verdict, into words.
-func (w *walker) why(n *node, m *member) string {
-	detail := w.measure(n.group.Policy, m)
-	if health := w.verdict(m); health != "" {
-		if detail != "" {
-			detail += ", "
+func (w *walker) why(n *node, i int) string {
+	m := &n.members[i]
+	parts := make([]string, 0, 4)
+	for _, part := range []string{w.measure(n, i), w.measureSlowStart(n, m), w.measureLimit(n, m), w.verdict(m)} {
+		if part != "" {
+			parts = append(parts, part)
 		}
-		detail += health
 	}
-	return detail
+	return strings.Join(parts, ", ")
 }
 
-func (w *walker) measure(p Policy, m *member) string {
-	switch p {
+func (w *walker) measureSlowStart(n *node, m *member) string {
+	if ramp := w.ramp(n, m); ramp < 1 {
+		return fmt.Sprintf("slow start at %.0f %%", ramp*100)
+	}
+	return ""
+}
+
+func (w *walker) measureLimit(n *node, m *member) string {
+	limit := n.capacity(m)
+	if limit == 0 || m.target != nil || w.client.Load == nil {
+		return ""
+	}
+	out := w.outstanding(m)
+	if out >= limit {
+		return fmt.Sprintf("full: %d of %d outstanding", out, limit)
+	}
+	return fmt.Sprintf("%d of %d outstanding", out, limit)
+}
+
+func (w *walker) measure(n *node, i int) string {
+	m := &n.members[i]
+	switch p := n.group.Policy; p {
 	case Weighted:
 		return fmt.Sprintf("weight %d", m.Weight)
+	case RoundRobin:
+		return fmt.Sprintf("turn %d, weight %d", w.client.Turn, m.Weight)
+	case LeastOutstanding:
+		return fmt.Sprintf("%d outstanding, weight %d", w.outstanding(m), m.Weight)
+	case Hash:
+		return fmt.Sprintf("hash %016x, score %.6f, weight %d", w.client.Hash, rendezvous(w.client.Hash, m.salt, w.force(n, i)), m.Weight)
+	case LeastLatency:
+		latency := "latency unknown"
+		if took := w.latency(m); took > 0 {
+			latency = "latency " + took.String()
+		}
+		return fmt.Sprintf("%s, %d outstanding, weight %d", latency, w.outstanding(m), m.Weight)
 	case Latency, Geoproximity:
 		km := distance(w.client.From, m.Point)
 		if km == farAway {
@@ -123,16 +171,7 @@ func (w *walker) measure(p Policy, m *member) string {
 
 // verdict says what the board holds about a member.
 func (w *walker) verdict(m *member) string {
-	own := "no check"
-	if m.Slot != Always {
-		own = "down"
-		if w.health.Up(m.Slot) {
-			own = "up"
-		}
-		if r, ok := w.health.(Reasoner); ok {
-			own += " (" + r.Reason(m.Slot) + ")"
-		}
-	}
+	own := ownVerdict(m.slot, w.health)
 	if m.target != nil && m.EvaluateTargetHealth {
 		if anyUp(m.target, w.health) {
 			return own + ", target up"
@@ -140,4 +179,40 @@ func (w *walker) verdict(m *member) string {
 		return own + ", target down"
 	}
 	return own
+}
+
+// ownVerdict says what a board holds about a slot.
+func ownVerdict(s Slot, h Health) string {
+	if s == Always {
+		return "no check"
+	}
+	own := "down"
+	if h.Up(s) {
+		own = "up"
+	}
+	if r, ok := h.(Reasoner); ok {
+		own += " (" + r.Reason(s) + ")"
+	}
+	return own
+}
+
+// noteDraw records which two members were compared.
+func (w *walker) noteDraw(n *node, a, b int) {
+	if w.trace != nil {
+		w.note(n, fmt.Sprintf("drew %s and %s", n.members[a].ID, n.members[b].ID))
+	}
+}
+
+// noteSpill records that a full member made way.
+func (w *walker) noteSpill(n *node, i, count int) {
+	if w.trace != nil {
+		w.note(n, fmt.Sprintf("spill: %s, drawn by free capacity among the next %d", n.members[i].ID, count))
+	}
+}
+
+// noteSticky records that the client goes where it went before.
+func (w *walker) noteSticky(n *node, m *member) {
+	if w.trace != nil {
+		w.note(n, "sticky: "+m.ID+" served this client before")
+	}
 }

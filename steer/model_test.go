@@ -1,11 +1,13 @@
 package steer_test
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -18,9 +20,23 @@ type board map[steer.Slot]bool
 
 func (b board) Up(s steer.Slot) bool { return !b[s] }
 
+// Since implements steer.Aged: slots came up 0, 30, 60, 90 seconds and so on before now.
+func (b board) Since(s steer.Slot) time.Time { return now.Add(-time.Duration(s) * 30 * time.Second) }
+
+var now = time.Unix(1_700_000_000, 0)
+
+// load is what leaves are busy with, in tests: something different for each number.
+type load int
+
+func (l load) Outstanding(leaf int) int { return (leaf*int(l) + leaf/2) % 4 }
+
+func (l load) Latency(leaf int) time.Duration {
+	return time.Duration((leaf+1)*int(l)%5) * time.Millisecond
+}
+
 // model is the slow, obvious reading of Route 53's rules: the probability of each leaf to be the first candidate.
 func model(g *steer.Group, c *steer.Client, b board) map[int]float64 {
-	var fit, up []*steer.Member
+	var fit, up []*steer.Member // that apply, and of them the healthy
 	for i := range g.Members {
 		m := &g.Members[i]
 		if rank(g.Policy, m, c) == 0 {
@@ -31,11 +47,11 @@ func model(g *steer.Group, c *steer.Client, b board) map[int]float64 {
 			up = append(up, m)
 		}
 	}
-	if len(up) == 0 {
-		up = fit // the mode of last resort
+	if len(up) == 0 || len(up) < g.MinHealthy || 100*len(up) < g.Panic*len(fit) {
+		up = fit // the mode of last resort, or panic
 	}
 	out := map[int]float64{}
-	for m, p := range share(g.Policy, up, c) {
+	for m, p := range share(g, up, c) {
 		if m.Alias == nil {
 			out[m.Leaf] += p
 			continue
@@ -101,24 +117,30 @@ func rank(p steer.Policy, m *steer.Member, c *steer.Client) float64 {
 }
 
 // share divides probability 1 among members by policy.
-func share(p steer.Policy, members []*steer.Member, c *steer.Client) map[*steer.Member]float64 {
+func share(g *steer.Group, members []*steer.Member, c *steer.Client) map[*steer.Member]float64 {
 	out := map[*steer.Member]float64{}
 	if len(members) == 0 {
 		return out
 	}
-	switch p {
+	switch p := g.Policy; p {
+	case steer.RoundRobin, steer.LeastOutstanding, steer.Hash, steer.LeastLatency:
+		balance(g, members, c, out)
 	case steer.Simple, steer.Multivalue, steer.Weighted:
 		sum := 0.0
-		for _, m := range members {
+		lots := func(m *steer.Member) float64 {
 			if p == steer.Weighted {
-				sum += float64(m.Weight)
+				return float64(m.Weight) * ramp(g, m, c)
 			}
+			return ramp(g, m, c)
+		}
+		for _, m := range members {
+			sum += lots(m)
 		}
 		for _, m := range members {
 			if sum == 0 {
 				out[m] = 1 / float64(len(members))
-			} else if m.Weight > 0 {
-				out[m] = float64(m.Weight) / sum
+			} else if lots(m) > 0 {
+				out[m] = lots(m) / sum
 			}
 		}
 	default:
@@ -131,6 +153,96 @@ func share(p steer.Policy, members []*steer.Member, c *steer.Client) map[*steer.
 		out[best] = 1
 	}
 	return out
+}
+
+// ramp is the part of its weight that a member has in slow start.
+func ramp(g *steer.Group, m *steer.Member, c *steer.Client) float64 {
+	if g.SlowStart == 0 || m.Slot == steer.Always {
+		return 1
+	}
+	return min(1, max(0.01, c.Now.Sub(board{}.Since(m.Slot)).Seconds()/g.SlowStart.Seconds()))
+}
+
+// balance divides probability 1 among members by the balancers.
+func balance(g *steer.Group, members []*steer.Member, c *steer.Client, out map[*steer.Member]float64) {
+	weight := func(m *steer.Member) float64 { return float64(m.Weight) * ramp(g, m, c) }
+	heavy := slices.DeleteFunc(slices.Clone(members), func(m *steer.Member) bool { return m.Weight == 0 })
+	if len(heavy) == 0 {
+		heavy = members
+		weight = func(m *steer.Member) float64 { return ramp(g, m, c) }
+	}
+	sum := 0.0
+	for _, m := range heavy {
+		sum += weight(m)
+	}
+	switch g.Policy {
+	case steer.Hash: // over all hashes
+		for _, m := range heavy {
+			out[m] = weight(m) / sum
+		}
+	case steer.RoundRobin:
+		if !slices.ContainsFunc(heavy, func(m *steer.Member) bool { return weight(m) != weight(heavy[0]) }) {
+			out[heavy[c.Turn%uint64(len(heavy))]] = 1
+			return
+		}
+		at := float64(c.Turn*0x9e3779b97f4a7c15) / (1 << 64) * sum // turns walk round the circle by the golden ratio
+		for _, m := range heavy {
+			if at -= weight(m); at < 0 {
+				out[m] = 1
+				return
+			}
+		}
+	case steer.LeastOutstanding:
+		var least []*steer.Member
+		for _, m := range heavy {
+			switch {
+			case least == nil || busy(m, c)/weight(m) < busy(least[0], c)/weight(least[0]):
+				least = []*steer.Member{m}
+			case busy(m, c)/weight(m) == busy(least[0], c)/weight(least[0]):
+				least = append(least, m)
+			}
+		}
+		for _, m := range least {
+			out[m] = 1 / float64(len(least))
+		}
+	case steer.LeastLatency:
+		betterOfTwo(heavy, out, func(m *steer.Member) float64 {
+			took := time.Duration(0)
+			if m.Alias == nil {
+				took = c.Load.Latency(m.Leaf)
+			}
+			if took == 0 && busy(m, c) > 1 {
+				took = time.Second
+			}
+			return float64(took) * busy(m, c) / weight(m)
+		})
+	}
+}
+
+// betterOfTwo goes through all pairs.
+func betterOfTwo(members []*steer.Member, out map[*steer.Member]float64, wait func(*steer.Member) float64) {
+	if len(members) == 1 {
+		out[members[0]] = 1
+	}
+	for i, a := range members {
+		for j, b := range members {
+			switch {
+			case i == j:
+			case wait(b) < wait(a):
+				out[b] += 1 / float64(len(members)*(len(members)-1))
+			default:
+				out[a] += 1 / float64(len(members)*(len(members)-1))
+			}
+		}
+	}
+}
+
+// busy is the requests of a member, with one more.
+func busy(m *steer.Member, c *steer.Client) float64 {
+	if m.Alias != nil {
+		return 1
+	}
+	return float64(1 + c.Load.Outstanding(m.Leaf))
 }
 
 // reachable counts the leaves that apply to the client.
@@ -173,10 +285,21 @@ var (
 )
 
 // trees draws random groups: every policy, aliases with and without target health, shared slots.
-type trees struct{ leaf, slot int }
+type trees struct {
+	leaf, slot, groups int
+	balance            bool // with slow start and thresholds
+}
 
 func (g *trees) draw(t *rapid.T, depth int) *steer.Group {
-	group := &steer.Group{Name: "g", Policy: steer.Policy(rapid.IntRange(0, 7).Draw(t, "policy"))}
+	g.groups++
+	group := &steer.Group{Name: fmt.Sprint("g", g.groups), Policy: steer.Policy(rapid.IntRange(0, int(steer.LeastLatency)).Draw(t, "policy"))}
+	if g.balance && rapid.Bool().Draw(t, "thresholds") {
+		group.Panic = rapid.SampledFrom([]int{0, 50, 100}).Draw(t, "panic")
+		group.MinHealthy = rapid.IntRange(0, 3).Draw(t, "min healthy")
+	}
+	if g.balance && rapid.Bool().Draw(t, "slow") {
+		group.SlowStart = 100 * time.Second
+	}
 	for range rapid.IntRange(1, 5).Draw(t, "members") {
 		m := steer.Member{
 			Slot: steer.Always, Weight: uint8(rapid.SampledFrom([]int{0, 1, 3, 255}).Draw(t, "weight")),
@@ -215,14 +338,15 @@ func drawClient(t *rapid.T) steer.Client {
 	return steer.Client{
 		Addr: netip.AddrFrom4([4]byte{198, 51, byte(rapid.IntRange(96, 104).Draw(t, "third")), 7}),
 		Bits: rapid.SampledFrom([]int{0, 16, 24}).Draw(t, "bits"), Place: place, From: place.Point,
-		Random: rapid.Uint64().Draw(t, "random"),
+		Random: rapid.Uint64().Draw(t, "random"), Hash: rapid.Uint64().Draw(t, "hash"), Turn: rapid.Uint64().Draw(t, "turn"),
+		Now: now, Load: load(rapid.IntRange(0, 7).Draw(t, "load")),
 	}
 }
 
 // Candidates agrees with the model on the first pick, yields every leaf at most once, and healthy ones before last resorts.
 func TestCandidatesAgreeWithModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		var g trees
+		g := trees{balance: true}
 		group := g.draw(t, 1)
 		down := board{}
 		for s := range g.slot {
@@ -263,7 +387,7 @@ func TestCandidatesAgreeWithModel(t *testing.T) {
 func TestSharesAreBinomial(t *testing.T) {
 	const draws = 20_000
 	rapid.Check(t, func(t *rapid.T) {
-		var g trees
+		g := trees{balance: true}
 		group := g.draw(t, 2)
 		tree, err := steer.Compile(group)
 		if err != nil {
@@ -277,7 +401,7 @@ func TestSharesAreBinomial(t *testing.T) {
 		}
 		got := map[int]float64{}
 		for range draws {
-			client.Random = draw.Uint64()
+			client.Random, client.Hash = draw.Uint64(), draw.Uint64()
 			if pick, ok := tree.Pick(&client, board{}); ok {
 				got[pick.Leaf]++
 			}
@@ -289,4 +413,72 @@ func TestSharesAreBinomial(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Random trees x clients x health states: the first pick is one the model allows, Explain and Candidates begin with it, and
+// where every alias evaluates its target's health and no threshold ignores it, an unhealthy leaf never comes before a healthy
+// one. See states for how many.
+func TestStatesAgreeWithModel(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 5))
+	trees := rapid.Custom(func(t *rapid.T) drawn {
+		g := trees{balance: rapid.Bool().Draw(t, "balance")}
+		group := g.draw(t, 1)
+		return drawn{group: group, slots: g.slot, strict: strict(group)}
+	})
+	clients := rapid.Custom(drawClient)
+	for state, seed := 0, 0; state < states(); seed++ {
+		d := trees.Example(seed)
+		tree := compile(t, d.group)
+		for k := range 10 {
+			client := clients.Example(seed*10 + k)
+			for range 10 {
+				state++
+				client.Random, client.Hash, client.Turn = r.Uint64(), r.Uint64(), r.Uint64()
+				checkState(t, d, tree, client, drawBoard(r, d.slots))
+			}
+		}
+	}
+}
+
+type drawn struct {
+	group  *steer.Group
+	slots  int
+	strict bool // no member is healthy while nothing below it is, and health is never ignored before that
+}
+
+func strict(g *steer.Group) bool {
+	ok := g.Panic == 0 && g.MinHealthy <= 1 && g.Policy != steer.Geolocation && g.Policy != steer.CIDR
+	for i := range g.Members {
+		m := &g.Members[i]
+		ok = ok && (m.Alias == nil || m.EvaluateTargetHealth && m.Slot == steer.Always && strict(m.Alias))
+	}
+	return ok
+}
+
+func drawBoard(r *rand.Rand, slots int) board {
+	down, share := board{}, r.Float64()
+	for s := range slots {
+		if r.Float64() < share {
+			down[steer.Slot(s)] = true
+		}
+	}
+	return down
+}
+
+func checkState(t *testing.T, d drawn, tree *steer.Tree, client steer.Client, down board) {
+	t.Helper()
+	want := model(d.group, &client, down)
+	pick, ok := tree.Pick(&client, down)
+	if whole := sum(want) > 0.999; whole && (!ok || want[pick.Leaf] == 0) || ok != (len(want) > 0) && whole {
+		t.Fatalf("pick is %+v (%v), the model allows %v", pick, ok, want)
+	}
+	for first := range tree.Candidates(&client, down) {
+		if first != pick {
+			t.Fatalf("Candidates begin with %+v, Pick is %+v", first, pick)
+		}
+		break
+	}
+	if d.strict && ok && pick.LastResort && tree.Healthy(down) {
+		t.Fatalf("pick %+v is unhealthy although something healthy was in reach", pick)
+	}
 }

@@ -23,7 +23,18 @@ func (w *walker) next(n *node, s *set) int {
 	case Weighted:
 		return w.drawWeighted(n, s)
 	case Simple, Multivalue:
+		if n.group.SlowStart > 0 {
+			return w.drawWeighted(n, s)
+		}
 		return w.draw(s)
+	case RoundRobin:
+		return w.inTurn(n, s)
+	case LeastOutstanding:
+		return w.leastOutstanding(n, s)
+	case Hash:
+		return w.byHash(n, s)
+	case LeastLatency:
+		return w.betterOfTwo(n, s)
 	}
 	at, least := -1, 0.0
 	for i := s.next(0); i >= 0; i = s.next(i + 1) {
@@ -39,7 +50,7 @@ func (w *walker) cost(n *node, i int) float64 {
 	m := &n.members[i]
 	switch n.group.Policy {
 	case Latency:
-		return distance(w.client.From, m.Point)
+		return separation(w.client.From, m.Point)
 	case Geoproximity:
 		return biased(distance(w.client.From, m.Point), m.Bias)
 	case Geolocation:
@@ -59,6 +70,15 @@ func distance(from, to geo.Point) float64 {
 		return farAway
 	}
 	return from.Kilometres(to)
+}
+
+// separation orders points as distance does, at a fraction of the cost: it is the square of the chord between them, at most 4.
+func separation(from, to geo.Point) float64 {
+	if !from.Known() || !to.Known() {
+		return farAway
+	}
+	x, y, z := from.X-to.X, from.Y-to.Y, from.Z-to.Z
+	return x*x + y*y + z*z
 }
 
 // biased applies Route 53's formula: biased distance = distance * (1 - bias/100)
@@ -115,11 +135,7 @@ func (w *walker) draw(s *set) int {
 	if size == 0 {
 		return -1
 	}
-	i := s.next(0)
-	for range w.below(size) {
-		i = s.next(i + 1)
-	}
-	return i
+	return s.nth(w.below(size))
 }
 
 // drawWeighted takes one member of s with probability weight / sum of the weights in s. Members of weight 0 are a second
@@ -128,28 +144,17 @@ func (w *walker) draw(s *set) int {
 func (w *walker) drawWeighted(n *node, s *set) int {
 	sum := 0
 	for i := s.next(0); i >= 0; i = s.next(i + 1) {
-		sum += int(n.members[i].Weight)
+		sum += w.share(n, i)
 	}
 	if sum == 0 {
 		return w.draw(s)
 	}
 	k := w.below(sum)
 	for i := s.next(0); ; i = s.next(i + 1) {
-		if k -= int(n.members[i].Weight); k < 0 {
+		if k -= w.share(n, i); k < 0 {
 			return i
 		}
 	}
-}
-
-// below returns the next number in [0, n) of the client's sequence (splitmix64; the multiply-shift reduction has a bias below
-// 2^-48 for the sums that occur).
-func (w *walker) below(n int) int {
-	w.random += 0x9e3779b97f4a7c15
-	z := w.random
-	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
-	z = (z ^ z>>27) * 0x94d049bb133111eb
-	z ^= z >> 31
-	return int(z >> 32 * uint64(n) >> 32)
 }
 
 // Scope is how many bits of the client's address the candidates depend on: the SCOPE PREFIX-LENGTH of an EDNS Client Subnet

@@ -8,7 +8,8 @@
 //	trace := tree.Explain(&client, board.Reach())
 //
 // The policies are Route 53's (https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/routing-policy.html) and nest
-// freely. Health fails open: a group in which nothing is healthy is used as if everything were. Trees are safe for
+// freely; the balancers (round-robin, least-outstanding, hash, least-latency) go by what the caller says about its requests
+// in Client, so they are pure as well. An Accelerator chooses for flows as AWS Global Accelerator does. Health fails open: a group in which nothing is healthy is used as if everything were. Trees are safe for
 // concurrent use; a Client belongs to one call at a time.
 package steer
 
@@ -16,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/meridian-edge/meridian/steer/geo"
 )
@@ -25,17 +27,22 @@ type Policy uint8
 
 // The policies.
 const (
-	Simple       Policy = iota // random, all alike
-	Weighted                   // random by weight; weight 0 only when nothing else is healthy
-	Latency                    // nearest first
-	Failover                   // in order of listing, primary first
-	Geolocation                // subdivision, then country, continent, default
-	Geoproximity               // nearest after bias
-	CIDR                       // longest block that contains the client, then shorter ones, then default
-	Multivalue                 // random, up to MultivalueAnswers together
+	Simple           Policy = iota // random, all alike
+	Weighted                       // random by weight; weight 0 only when nothing else is healthy
+	Latency                        // nearest first
+	Failover                       // in order of listing, primary first
+	Geolocation                    // subdivision, then country, continent, default
+	Geoproximity                   // nearest after bias
+	CIDR                           // longest block that contains the client, then shorter ones, then default
+	Multivalue                     // random, up to MultivalueAnswers together
+	RoundRobin                     // in turn, by Client.Turn
+	LeastOutstanding               // fewest outstanding requests for its weight, by Client.Load
+	Hash                           // weighted rendezvous hash of Client.Hash: the same member as long as it is there
+	LeastLatency                   // the better of two drawn at random, by latency and outstanding requests
 )
 
-var policyNames = [...]string{"simple", "weighted", "latency", "failover", "geolocation", "geoproximity", "cidr", "multivalue"}
+var policyNames = [...]string{"simple", "weighted", "latency", "failover", "geolocation", "geoproximity", "cidr", "multivalue",
+	"round-robin", "least-outstanding", "hash", "least-latency"}
 
 func (p Policy) String() string { return policyNames[p] }
 
@@ -51,6 +58,10 @@ func ParsePolicy(name string) (Policy, error) {
 	}
 	return 0, fmt.Errorf("unknown policy %q", name)
 }
+
+// ordered reports whether the policy ranks its members the same way for every request of a client, so that what one of them
+// cannot take spills over.
+func (p Policy) ordered() bool { return p.byClient() || p == Failover }
 
 // byClient reports whether the order depends on who asks.
 func (p Policy) byClient() bool {
@@ -81,6 +92,21 @@ type Reasoner interface {
 	Reason(Slot) string
 }
 
+// Aged is a Health that knows since when. Slow start needs it.
+type Aged interface {
+	// Since is when the slot came up or went down last; zero when it never changed.
+	Since(Slot) time.Time
+}
+
+// Load is what the leaves of a tree are busy with while a decision is made. Its methods must not block and must be safe for
+// concurrent use.
+type Load interface {
+	// Outstanding is the number of requests the leaf has not answered yet.
+	Outstanding(leaf int) int
+	// Latency is what the leaf takes to answer, smoothed by the caller; 0: not known yet.
+	Latency(leaf int) time.Duration
+}
+
 // Client is who asks, as far as it is known. The zero value is a client nothing is known about.
 type Client struct {
 	Addr   netip.Addr // zero: unknown
@@ -88,13 +114,28 @@ type Client struct {
 	Place  geo.Place
 	From   geo.Point // where distance is measured from; unknown: nearness orders by listing
 	Random uint64    // the draw for random policies; equal draws give equal choices
+	Hash   uint64    // Hash: what stays together; see HashString
+	Turn   uint64    // RoundRobin: the number of the request, counted by the caller
+	Now    time.Time // slow start: the time of the decision; zero: no slow start
+	Load   Load      // what the leaves are busy with; nil: they are idle
+	// Prefer is the leaf that served this client before, plus one: it comes first as long as it is healthy and has room. 0: none.
+	Prefer int
 }
 
 // Group is a policy over members, as the caller describes it to Compile.
 type Group struct {
-	Name    string // for traces
+	Name    string // for traces, and hashed with the members: groups of different names divide the same keys differently
 	Policy  Policy
 	Members []Member
+
+	// SlowStart is how long the share of a member grows after it has come up; 0: it has its whole share at once.
+	SlowStart time.Duration
+	// Panic is the share of healthy members, in percent, below which health is ignored; 0: only when none is healthy.
+	Panic int
+	// MinHealthy is the number of healthy members below which health is ignored; 0: as 1.
+	MinHealthy int
+	// MaxOutstanding is how many requests a leaf may have outstanding before others are preferred to it; 0: any number.
+	MaxOutstanding int
 }
 
 // Member is one choice of a group: a leaf, or an alias to another group.
@@ -106,7 +147,8 @@ type Member struct {
 	Alias                *Group // may be shared between members
 	EvaluateTargetHealth bool   // an alias is healthy only while something below it is
 
-	Weight      uint8          // Weighted
+	Weight      uint8          // Weighted and the balancers; 0 only when nothing else is healthy
+	Capacity    int            // in place of the group's MaxOutstanding when above 0
 	Point       geo.Point      // Latency, Geoproximity
 	Bias        int            // Geoproximity: -99 to 99
 	Country     string         // Geolocation
@@ -129,17 +171,29 @@ type Pick struct {
 type Tree struct {
 	root     *node
 	byClient bool
+	byLoad   bool // some policy or limit asks Client.Load
+	plain    bool // nothing in the tree goes by load, age or thresholds: Pick has a fast lane
 }
 
 // node is a Group with its aliases resolved.
 type node struct {
 	group   *Group
 	members []member
+	some    bool // some members may not apply to a client
+	guarded bool // health is ignored below a threshold
+	limited bool // some members have a limit of outstanding requests
+	zeros   bool // some members have weight 0
+	steady  bool // healthy whatever the board says
 }
 
+// member has beside its Member what every decision reads.
 type member struct {
 	*Member
-	target *node // nil for a leaf
+	target *node  // nil for a leaf
+	salt   uint64 // Hash: of the names of group and member
+	slot   Slot
+	weight uint8
+	below  bool // healthy only while something in target is
 }
 
 // ErrGroup is wrapped by every error of Compile.
@@ -148,17 +202,18 @@ var ErrGroup = errors.New("invalid group")
 // Compile checks a group and everything below it and makes a Tree of it. The groups belong to the tree afterwards. It
 // refuses empty and oversized groups, alias loops, and trees deeper than MaxDepth.
 func Compile(root *Group) (*Tree, error) {
-	c := compiler{done: map[*Group]*node{}}
+	c := compiler{done: map[*Group]*node{}, tree: Tree{plain: true}}
 	n, err := c.compile(root, 1)
 	if err != nil {
 		return nil, err
 	}
-	return &Tree{root: n, byClient: c.byClient}, nil
+	c.tree.root = n
+	return &c.tree, nil
 }
 
 type compiler struct {
-	done     map[*Group]*node // nil while a group is being compiled
-	byClient bool
+	done map[*Group]*node // nil while a group is being compiled
+	tree Tree
 }
 
 func (c *compiler) compile(g *Group, depth int) (*node, error) {
@@ -174,22 +229,59 @@ func (c *compiler) compile(g *Group, depth int) (*node, error) {
 		return nil, fmt.Errorf("%w: %s: %d members, at most %d", ErrGroup, g.Name, len(g.Members), MaxMembers)
 	}
 	c.done[g] = nil
-	c.byClient = c.byClient || g.Policy.byClient()
 	n := &node{group: g, members: make([]member, len(g.Members))}
+	again := map[string]int{} // members of one ID must not have one hash
 	for i := range g.Members {
-		m := member{Member: &g.Members[i]}
+		m := member{Member: &g.Members[i], slot: g.Members[i].Slot, weight: g.Members[i].Weight}
+		m.salt = mix(salt("member", g.Name, m.ID) + uint64(again[m.ID]))
+		again[m.ID]++
 		if m.Alias != nil {
 			target, err := c.compile(m.Alias, depth+1)
 			if err != nil {
 				return nil, err
 			}
 			m.target = target
+			m.below = m.EvaluateTargetHealth && !target.steady
 		}
 		n.members[i] = m
 	}
+	n.describe()
+	c.note(n)
 	c.done[g] = n
 	return n, nil
 }
+
+// describe fills in what follows from the members.
+func (n *node) describe() {
+	g := n.group
+	n.some = g.Policy == Geolocation || g.Policy == CIDR
+	n.guarded = g.Panic > 0 || g.MinHealthy > 1
+	for i := range n.members {
+		m := &n.members[i]
+		n.zeros = n.zeros || m.Weight == 0
+		n.limited = n.limited || m.target == nil && n.capacity(m) > 0
+		n.steady = n.steady || m.slot == Always && !m.below
+	}
+}
+
+// note adds what a group needs to what the tree needs.
+func (c *compiler) note(n *node) {
+	p := n.group.Policy
+	c.tree.byClient = c.tree.byClient || p.byClient()
+	c.tree.byLoad = c.tree.byLoad || n.limited || p == LeastOutstanding || p == LeastLatency
+	c.tree.plain = c.tree.plain && p <= Multivalue && !n.limited && !n.guarded && n.group.SlowStart == 0
+}
+
+// capacity is the limit of outstanding requests of a leaf; 0: none.
+func (n *node) capacity(m *member) int {
+	if m.Capacity > 0 {
+		return m.Capacity
+	}
+	return n.group.MaxOutstanding
+}
+
+// ByLoad reports whether decisions depend on Client.Load, so that a caller need not provide it otherwise.
+func (t *Tree) ByLoad() bool { return t.byLoad }
 
 // ByClient reports whether different clients can get different candidates. When it is false a DNS answer has scope 0
 // (RFC 7871 section 7.2.1).

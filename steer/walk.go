@@ -21,6 +21,41 @@ func (s *set) size() int {
 	return n
 }
 
+// has reports whether i is in the set.
+func (s *set) has(i int) bool { return s[i>>6]>>(i&63)&1 != 0 }
+
+// without is the set less another.
+func (s set) without(o set) set {
+	for i := range s {
+		s[i] &^= o[i]
+	}
+	return s
+}
+
+// with is the set and another.
+func (s set) with(o set) set {
+	for i := range s {
+		s[i] |= o[i]
+	}
+	return s
+}
+
+// nth is the member with k members below it; the set has more than k.
+func (s *set) nth(k int) int {
+	for w := range s {
+		word := s[w]
+		if n := bits.OnesCount64(word); k >= n {
+			k -= n
+			continue
+		}
+		for ; k > 0; k-- {
+			word &= word - 1
+		}
+		return w<<6 + bits.TrailingZeros64(word)
+	}
+	return -1
+}
+
 // next returns the first member not below i, or -1.
 func (s *set) next(i int) int {
 	for w := i >> 6; w < len(s); w++ {
@@ -47,6 +82,7 @@ type walker struct {
 	first  Pick
 	found  bool
 	last   bool   // what is found now is a last resort
+	sticky bool   // the member the client prefers has had its turn
 	trace  *Trace // nil unless Explain asks
 	depth  int    // of the trace
 }
@@ -78,6 +114,10 @@ func (t *Tree) Candidates(client *Client, health Health) iter.Seq[Pick] {
 // Pick returns the first candidate, or false when no member applies to the client. It does not allocate.
 func (t *Tree) Pick(client *Client, health Health) (Pick, bool) {
 	w := walker{client: client, health: health, random: client.Random}
+	if t.plain && client.Prefer == 0 && w.quick(t.root) {
+		return w.first, true
+	}
+	w.random, w.last = client.Random, false
 	w.run(t.root)
 	return w.first, w.found
 }
@@ -113,6 +153,12 @@ func (w *walker) group(n *node, p phase) bool {
 	if p == best {
 		w.skipped(n)
 	}
+	if n.guarded && !up.empty() && !down.empty() && n.panics(up.size(), down.size()) {
+		if p == best {
+			w.notePanic(n, up.size(), down.size())
+		}
+		up, down = up.with(down), set{}
+	}
 	outer := w.last
 	more := true
 	switch {
@@ -138,11 +184,10 @@ func (w *walker) group(n *node, p phase) bool {
 // visit goes through the members of s in the order of the policy. Leaves are yielded in the best phase only: in the rest
 // phase s has been through it, and only groups below have something left.
 func (w *walker) visit(n *node, s set, p phase) bool {
-	for i := w.next(n, &s); i >= 0; i = w.next(n, &s) {
-		s.remove(i)
+	for i := w.take(n, &s); i >= 0; i = w.take(n, &s) {
 		m := &n.members[i]
 		if m.target != nil {
-			w.enter(n, m, p)
+			w.enter(n, i, p)
 			if !w.group(m.target, p) {
 				return false
 			}
@@ -152,8 +197,9 @@ func (w *walker) visit(n *node, s set, p phase) bool {
 		if p == rest {
 			continue
 		}
-		w.candidate(n, m)
-		if !w.emit(Pick{Leaf: m.Leaf, Group: n.group, ID: m.ID, LastResort: w.last}) {
+		last := w.last || n.guarded && !memberUp(m, w.health)
+		w.candidate(n, i, last)
+		if !w.emit(Pick{Leaf: m.Leaf, Group: n.group, ID: m.ID, LastResort: last}) {
 			return false
 		}
 	}
@@ -164,7 +210,7 @@ func (w *walker) visit(n *node, s set, p phase) bool {
 func (w *walker) survey(n *node) (up, down set) {
 	for i := range n.members {
 		m := &n.members[i]
-		if !w.applies(n.group.Policy, m.Member) {
+		if n.some && !w.applies(n.group.Policy, m.Member) {
 			continue
 		}
 		if memberUp(m, w.health) {
@@ -176,16 +222,24 @@ func (w *walker) survey(n *node) (up, down set) {
 	return up, down
 }
 
+// panics reports whether so few members are healthy that the load of all would be too much for them: health is ignored then.
+func (n *node) panics(up, down int) bool {
+	return up < n.group.MinHealthy || up*100 < n.group.Panic*(up+down)
+}
+
 // memberUp is Route 53's rule: the member's own check and, for an alias that evaluates its target, anything below it.
 func memberUp(m *member, h Health) bool {
-	if m.Slot != Always && !h.Up(m.Slot) {
+	if m.slot != Always && !h.Up(m.slot) {
 		return false
 	}
-	return m.target == nil || !m.EvaluateTargetHealth || anyUp(m.target, h)
+	return !m.below || anyUp(m.target, h)
 }
 
 // anyUp reports whether any member of a group is healthy.
 func anyUp(n *node, h Health) bool {
+	if n.steady {
+		return true
+	}
 	for i := range n.members {
 		if memberUp(&n.members[i], h) {
 			return true

@@ -44,13 +44,14 @@ func (t *Transport) Do(ctx context.Context, target *Target, request *Request) (*
 	if health == nil {
 		health = allUp{}
 	}
-	budget := t.budget(target)
-	budget.earn(target.RetryPercent)
-	client := steer.Client{From: target.From, Random: request.Random}
+	pool := t.pool(target)
+	pool.budget.earn(target.RetryPercent)
+	client := t.Client(target, request)
+	client.Turn = pool.turn.Add(1) - 1
 	var response *httpwire.Response
 	for pick := range target.Tree.Candidates(&client, health) {
 		var more bool
-		if response, more = c.endpoint(&target.Endpoints[pick.Leaf], budget); !more {
+		if response, more = c.endpoint(pick.Leaf, pool.budget); !more {
 			break
 		}
 	}
@@ -93,11 +94,12 @@ func (c *call) body() *requestBody {
 
 // endpoint asks one endpoint, twice when its connection was dead. It returns true when the next candidate is to be asked; c
 // holds what came of this one.
-func (c *call) endpoint(e *Endpoint, budget *budget) (*httpwire.Response, bool) {
+func (c *call) endpoint(index int, budget *budget) (*httpwire.Response, bool) {
+	e := &c.target.Endpoints[index]
 	peer := c.transport.peer(c.target, e)
 	for second := false; ; second = true {
-		if !peer.enter(c.target.MaxConns) {
-			c.fail(Attempt{Endpoint: e.ID}, fault.Retryable(fault.OriginBusy, nil))
+		if !peer.enter(c.target.limit(e)) {
+			c.fail(Attempt{Endpoint: e.ID, Index: index}, fault.Retryable(fault.OriginBusy, nil))
 			return nil, true
 		}
 		if !second {
@@ -106,7 +108,7 @@ func (c *call) endpoint(e *Endpoint, budget *budget) (*httpwire.Response, bool) 
 		a := &attempt{call: c, peer: peer}
 		response, err := a.run(c.ctx)
 		o := outcome{safe: safeMethod(c.request.Head.Method), second: second, more: c.asked < c.attempts()}
-		c.note(e, a, response, err, &o)
+		c.note(Attempt{Endpoint: e.ID, Index: index}, a, response, err, &o)
 		step, costs := decide(o)
 		if step == stop || !c.pay(costs, budget) {
 			return response, false
@@ -122,15 +124,17 @@ func (c *call) endpoint(e *Endpoint, budget *budget) (*httpwire.Response, bool) 
 }
 
 // note writes an attempt down, and completes what the decision to try again depends on.
-func (c *call) note(e *Endpoint, a *attempt, response *httpwire.Response, err error, o *outcome) {
-	at := Attempt{Endpoint: e.ID, Connect: a.connect, Reused: a.reused}
+func (c *call) note(at Attempt, a *attempt, response *httpwire.Response, err error, o *outcome) {
+	at.Connect, at.Reused = a.connect, a.reused
+	now := time.Now()
 	o.left = a.left()
 	o.bodyRead = a.body != nil && a.body.touched()
 	o.gone = c.ctx.Err() != nil
 	if err == nil {
 		c.drop()
 		c.err = nil
-		at.Status, at.FirstByte = response.Status, time.Since(a.began)-a.connect
+		at.Status, at.FirstByte = response.Status, now.Sub(a.began)-a.connect
+		a.peer.meter.observe(penalized(at.FirstByte, retriedStatus(at.Status)), now)
 		o.status = response.Status
 		c.report.Attempts = append(c.report.Attempts, at)
 		c.transport.metrics.attempts.WithLabelValues("response").Inc()
@@ -142,9 +146,20 @@ func (c *call) note(e *Endpoint, a *attempt, response *httpwire.Response, err er
 		o.gone = true // no other endpoint can do better
 	}
 	if a.conn == nil {
-		at.Connect = time.Since(a.began)
+		at.Connect = now.Sub(a.began)
+	}
+	if !o.gone && !o.stale { // else it was not the endpoint's doing
+		a.peer.meter.observe(penalized(now.Sub(a.began), true), now)
 	}
 	c.fail(at, failure)
+}
+
+// penalized is what an attempt counts for the latency of its endpoint.
+func penalized(took time.Duration, failed bool) time.Duration {
+	if failed {
+		return max(took, failurePenalty)
+	}
+	return took
 }
 
 // fail records a failed attempt.

@@ -17,6 +17,11 @@
 // budget allows it; so are responses with status 502, 503 and 504. Another Target.Attempts bounds the endpoints asked. When a
 // connection that had been idle turns out to be dead, its endpoint gets one more chance on a fresh connection.
 //
+// # Load
+//
+// Steering is pure; what changes with every request is kept here and handed to it (see Client): how many requests are outstanding at
+// each endpoint, how long it takes to answer, and whose turn it is in a pool. An endpoint that is at its limit is passed over.
+//
 // # The border to net/http
 //
 // HTTP/1.1 upstream is spoken by net/http's Transport, which sorts the fields of a request by name, keeps their case, and
@@ -34,11 +39,13 @@ package origin
 
 import (
 	"context"
+	"crypto/rand"
 	"io"
 	"log/slog"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,6 +80,7 @@ type Target struct {
 	ConnectTimeout time.Duration // for the TCP connection; 0: 1 s
 	ReadTimeout    time.Duration // to the head of the response, and between bytes of its body; 0: 15 s
 	MaxConns       int           // requests in flight to one endpoint; 0: 256
+	MaxOutstanding int           // as MaxConns, for endpoints without a Capacity, when that is less; 0: MaxConns
 	Attempts       int           // endpoints asked for one request; 0: 3
 	RetryPercent   float64       // retries of requests that left, as a share of all; 0: 10
 }
@@ -84,6 +92,8 @@ type Endpoint struct {
 	Host string         // a DNS name, resolved at every dial, when Addr is invalid
 	Port uint16         // with Host
 	TLS  bool
+	// Capacity is how many requests in flight it can take, when that is less than MaxConns; 0: the target's limits.
+	Capacity int
 }
 
 // Request is what is sent.
@@ -94,6 +104,8 @@ type Request struct {
 	Body   io.Reader      // nil: none. It may be read until the response body is closed
 	Length int64          // of Body; -1: unknown
 	Random uint64         // the draw for random policies
+	Hash   uint64         // what stays together, for policy hash
+	Prefer int            // index of the endpoint that served the client before, plus one; 0: none
 }
 
 // Report says what was tried, in order.
@@ -104,6 +116,7 @@ type Report struct {
 // Attempt is one endpoint asked once.
 type Attempt struct {
 	Endpoint  string
+	Index     int           // of the endpoint in Target.Endpoints
 	Err       *fault.Error  // nil: it answered
 	Status    int           // of the response; 0 with Err
 	Connect   time.Duration // until a connection was there; about zero when Reused
@@ -116,20 +129,28 @@ type Transport struct {
 	log     *slog.Logger
 	metrics *metrics
 	dial    func(ctx context.Context, e Endpoint, network, address string) (net.Conn, error)
+	secret  [32]byte
 
-	mu      sync.RWMutex // guards the fields below
-	peers   map[peerKey]*peer
-	budgets map[string]*budget
+	mu    sync.RWMutex // guards the fields below
+	peers map[peerKey]*peer
+	pools map[string]*pool
+}
+
+// pool is what the targets of one name have in common.
+type pool struct {
+	budget *budget
+	turn   atomic.Uint64 // of the next request, for policy round-robin
 }
 
 // NewTransport makes a Transport. It opens no connections.
 func NewTransport(o Options) *Transport {
-	t := &Transport{log: o.Log, peers: map[peerKey]*peer{}, budgets: map[string]*budget{}}
+	t := &Transport{log: o.Log, peers: map[peerKey]*peer{}, pools: map[string]*pool{}}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
 	}
 	t.metrics = newMetrics(o.Registerer)
 	t.dial = dialer(o)
+	_, _ = rand.Read(t.secret[:]) // never fails (crypto/rand)
 	return t
 }
 
@@ -154,9 +175,9 @@ func (t *Transport) Keep(targets []*Target) {
 			delete(t.peers, key)
 		}
 	}
-	for name := range t.budgets {
+	for name := range t.pools {
 		if !names[name] {
-			delete(t.budgets, name)
+			delete(t.pools, name)
 		}
 	}
 	t.mu.Unlock()
@@ -183,19 +204,22 @@ func (t *Transport) peer(target *Target, e *Endpoint) *peer {
 	return p
 }
 
-// budget returns the retry budget of a target.
-func (t *Transport) budget(target *Target) *budget {
+// pool returns what the targets of a name share.
+func (t *Transport) pool(target *Target) *pool {
 	t.mu.RLock()
-	b := t.budgets[target.Name]
+	p := t.pools[target.Name]
 	t.mu.RUnlock()
-	if b != nil {
-		return b
+	if p != nil {
+		return p
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if b = t.budgets[target.Name]; b == nil {
-		b = newBudget()
-		t.budgets[target.Name] = b
+	if p = t.pools[target.Name]; p == nil {
+		p = &pool{budget: newBudget()}
+		t.pools[target.Name] = p
 	}
-	return b
+	return p
 }
+
+// Secret is a random key that lasts as long as the Transport, and so over reloads.
+func (t *Transport) Secret() []byte { return t.secret[:] }

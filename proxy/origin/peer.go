@@ -59,6 +59,7 @@ type peer struct {
 	tls       *tls.Config
 	http      *http.Transport
 	inFlight  atomic.Int64
+	meter     meter
 }
 
 func newPeer(t *Transport, key peerKey) *peer {
@@ -89,9 +90,6 @@ func (p *peer) endpoint() Endpoint {
 
 // enter takes one of limit places; leave gives it back.
 func (p *peer) enter(limit int) bool {
-	if limit <= 0 {
-		limit = defaultMaxConns
-	}
 	if p.inFlight.Add(1) > int64(limit) {
 		p.inFlight.Add(-1)
 		return false
