@@ -74,7 +74,19 @@ type Disk struct {
 
 // Geo chooses the database that turns an address into a place.
 type Geo struct {
-	Database string // absolute path of an mmdb file; empty: the embedded country database
+	Database  string // absolute path of an mmdb file; empty: the embedded country database
+	Overrides []GeoOverride
+}
+
+// GeoOverride is the operator's word on where the addresses of some networks are; of all that hold an address the longest
+// network decides.
+type GeoOverride struct {
+	CIDRs       []netip.Prefix // masked; in no other override; at least one
+	Country     string         // ISO 3166-1 alpha-2; empty: unknown, and HasPoint is set
+	Subdivision string         // a US state; empty: unknown
+	Lat, Lon    float64        // degrees, when HasPoint; otherwise the country's centroid counts
+	HasPoint    bool
+	Line        int
 }
 
 // Log says what is written where.

@@ -32,12 +32,14 @@ import (
 
 // Options say what a node runs and where it reports.
 type Options struct {
-	Config    *config.Config // required
-	Path      string         // configuration file, read again by Reload; empty: Reload fails
-	Watch     time.Duration  // how often the file is looked at for a change; 0: every 2 s, below 0: never
-	Log       *slog.Logger   // nil: nothing is logged
-	AccessLog io.Writer      // nil: where the configuration says
-	Version   string         // for meridian_build_info and the admin API
+	Config *config.Config // required
+	Path   string         // configuration file, read again by Reload; empty: Reload fails
+	Watch  time.Duration  // how often the file is looked at for a change; 0: every 2 s, below 0: never
+	// WatchPlaces is how often the place database is looked at for a change; 0: every 30 s, below 0: never.
+	WatchPlaces time.Duration
+	Log         *slog.Logger // nil: nothing is logged
+	AccessLog   io.Writer    // nil: where the configuration says
+	Version     string       // for meridian_build_info and the admin API
 }
 
 // Node is one running edge.
@@ -138,6 +140,7 @@ func (n *Node) Run(ctx context.Context) error {
 	living, stop := context.WithCancel(context.WithoutCancel(ctx)) // a drain is life too: the watchdog goes on
 	var wg sync.WaitGroup
 	wg.Go(func() { n.watchFile(serving) })
+	wg.Go(func() { n.watchPlaces(serving) })
 	wg.Go(func() { n.becomeReady(serving) })
 	wg.Go(func() { n.watchdog(living) })
 

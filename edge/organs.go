@@ -4,18 +4,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-edge/meridian/cache"
-	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns"
 	"github.com/meridian-edge/meridian/healthcheck"
 	"github.com/meridian-edge/meridian/proxy"
 	"github.com/meridian-edge/meridian/proxy/origin"
 	"github.com/meridian-edge/meridian/proxy/std"
-	"github.com/meridian-edge/meridian/steer/geo"
 )
 
 // organs are the parts that live longer than a configuration. Snapshots point at them, never the other way round.
@@ -29,11 +26,8 @@ type organs struct {
 	http     *proxy.Metrics
 	fronts   *std.Metrics
 	access   *proxy.AccessLog // nil: off
-	closers  []io.Closer      // what close closes, in order
-
-	mu     sync.Mutex // guards the fields below
-	places *geo.DB
-	source string // path places was read from; "": embedded
+	places   *placesOrgan
+	closers  []io.Closer // what close closes, in order
 }
 
 func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, error) {
@@ -45,6 +39,7 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	a.dns = dns.NewServer(dns.Options{Source: n, Limits: cfg.Limits, Log: o.Log, Registerer: registry})
 	a.http = proxy.NewMetrics(registry)
 	a.fronts = std.NewMetrics(registry)
+	a.places = newPlaces(o.Log, registry)
 	out, err := accessOutput(o)
 	if err != nil {
 		return nil, err
@@ -75,24 +70,6 @@ func accessOutput(o Options) (io.Writer, error) {
 		}
 		return f, nil
 	}
-}
-
-// placesFor returns the database the configuration names, read again only when that changed.
-func (a *organs) placesFor(cfg *config.Config) (*geo.DB, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.places != nil && a.source == cfg.Geo.Database {
-		return a.places, nil
-	}
-	db, err := geo.Embedded()
-	if cfg.Geo.Database != "" {
-		db, err = geo.Open(cfg.Geo.Database)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open place database: %w", err)
-	}
-	a.places, a.source = db, cfg.Geo.Database
-	return db, nil
 }
 
 func (a *organs) close() {

@@ -44,6 +44,9 @@ func (n *Node) Apply(cfg *config.Config) error {
 		}
 		n.lastError = nil
 		n.metrics.successful.Set(1)
+		if n.organs.places.changed() {
+			return n.rebuildLocked()
+		}
 		return ErrUnchanged
 	}
 	n.notifyReloading()
@@ -78,11 +81,38 @@ func (n *Node) install(cfg *config.Config) error {
 	return nil
 }
 
+// rebuild makes a new generation of the configuration that serves, because something it is built from has changed: places, or
+// the endpoints of a pool. It logs why it could not.
+func (n *Node) rebuild() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.draining.Load() {
+		return
+	}
+	if err := n.rebuildLocked(); err != nil {
+		n.log.Error("cannot build the next generation, the last one keeps serving", "error", err)
+	}
+}
+
+// rebuildLocked is rebuild for callers that hold mu. The sockets stay as they are.
+func (n *Node) rebuildLocked() error {
+	old := n.snapshot.Load()
+	next, err := n.build(old.cfg, old)
+	if err != nil {
+		return err
+	}
+	n.snapshot.Store(next)
+	n.settle(old, next, nil)
+	n.metrics.generation.Set(float64(next.generation))
+	return nil
+}
+
 // settle makes the organs follow the new generation. Nothing here can fail.
 func (n *Node) settle(old, next *snapshot, opened []*listener) {
 	n.organs.checker.Apply(next.plan)
 	n.organs.cache.SetMemory(next.cfg.Cache.Memory)
 	n.organs.origin.Keep(next.router.Targets())
+	n.organs.places.settle(next.placeData, next.cfg)
 	for _, l := range opened {
 		n.listeners[l.key] = l
 		if n.run != nil {
@@ -96,8 +126,10 @@ func (n *Node) settle(old, next *snapshot, opened []*listener) {
 			n.retire(l)
 		}
 	}
-	for _, gap := range unserved(next.cfg) {
-		n.log.Warn("configured but not served by this version", "section", gap)
+	if old == nil || old.cfg != next.cfg {
+		for _, gap := range unserved(next.cfg) {
+			n.log.Warn("configured but not served by this version", "section", gap)
+		}
 	}
 	if old != nil && old.cfg.Limits != next.cfg.Limits {
 		n.log.Warn("limits of listeners that are open already change at the next start")

@@ -28,6 +28,7 @@ type snapshot struct {
 	router     *proxy.Router
 	certs      *cert.Set
 	places     *geo.DB
+	placeData  *placeData // what places was made from
 }
 
 // build makes the next generation. It opens no socket, starts nothing and writes nothing; old is nil the first time.
@@ -38,12 +39,16 @@ func (n *Node) build(cfg *config.Config, old *snapshot) (*snapshot, error) {
 	if old != nil {
 		s.generation = old.generation + 1
 		s.serial = max(s.serial, old.serial+1) // RFC 1982: it rises even when the clock does not
+		if old.cfg == cfg {
+			s.serial = old.serial // a rebuild: the zones say what they said
+		}
 		oldCerts = old.certs
 	}
 	var err error
-	if s.places, err = n.organs.placesFor(cfg); err != nil {
+	if s.placeData, err = n.organs.places.read(cfg); err != nil {
 		return nil, err
 	}
+	s.places = s.placeData.places
 	regions := make(map[string]geo.Point, len(cfg.Regions))
 	for _, r := range cfg.Regions {
 		regions[r.Name] = geo.At(r.Lat, r.Lon)
