@@ -32,6 +32,9 @@ type Config struct {
 	// TrustedProxies are the peers whose X-Forwarded-* fields are believed. Empty: nobody's are (attack row P06).
 	TrustedProxies []netip.Prefix
 
+	// Resolvers are asked for the names of pools' discovery. Empty: those of /etc/resolv.conf.
+	Resolvers []netip.AddrPort
+
 	Checks        []Check
 	Pools         []Pool
 	Distributions []Distribution
@@ -145,6 +148,31 @@ type Pool struct {
 	Policy    string // simple, weighted, failover, latency; default simple
 	Check     string // name of a Check; empty: endpoints are always up
 	Endpoints []Endpoint
+
+	// Discover says where further endpoints come from; see package edge/discover. With it, Endpoints may be empty.
+	Discover []Discovery
+	// MaxVanish is the share of the pool's endpoints, in percent, that discovery may take away in one step; what vanishes beyond
+	// it is held until it is confirmed. Default 50.
+	MaxVanish float64
+}
+
+// Discovery is one source of a pool's endpoints.
+type Discovery struct {
+	Kind string // dns, file, url
+	// Type of a dns source: a (A and AAAA records of Name, with Port) or srv (SRV records of Name and the addresses of their
+	// targets).
+	Type string
+	Name string // dns: lower case, without the final dot
+	Port uint16 // dns of type a
+	Path string // file: absolute; Prometheus file_sd form
+	URL  string // url: http or https; answers in the same form
+
+	Interval                 time.Duration // file and url: how often they are looked at; default 5 s and 30 s
+	MinInterval, MaxInterval time.Duration // dns: bounds on the TTL, which is when to ask again; default 5 s and 1 h
+
+	Region string // of endpoints for which the source names none; a name in Regions, or empty
+	Weight int    // likewise; 0-255; default 1
+	Line   int
 }
 
 // Endpoint is one server of a pool.
@@ -157,6 +185,10 @@ type Endpoint struct {
 	Role    string         // failover: primary or secondary; empty: by order
 	TLS     bool           // speak TLS to it (from an https url)
 	ID      string         // unique in its pool: the address as written
+
+	// Discovered is true for an endpoint that a source of its pool found; Load never sets it. Where the pool has a check, it
+	// counts as down until its first success.
+	Discovered bool
 }
 
 // Distribution is everything served for a set of host names.

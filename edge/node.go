@@ -55,6 +55,7 @@ type Node struct {
 	ready    chan struct{}
 	killed   chan struct{}
 	kill     sync.Once
+	found    chan struct{} // has room for one: endpoints of pools may have changed
 
 	mu        sync.Mutex // guards the fields below: one reload at a time
 	listeners map[string]*listener
@@ -72,7 +73,7 @@ func New(o Options) (*Node, error) {
 	}
 	n := &Node{
 		options: o, log: o.Log, started: time.Now(), listeners: map[string]*listener{},
-		ready: make(chan struct{}), killed: make(chan struct{}),
+		ready: make(chan struct{}), killed: make(chan struct{}), found: make(chan struct{}, 1),
 	}
 	registry := prometheus.NewRegistry()
 	n.metrics = newMetrics(registry, o.Version, n)
@@ -128,6 +129,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.mu.Lock()
 	n.run = group
 	group.start(n.organs.checker.Run)
+	group.start(n.organs.discover.Run)
 	if n.organs.access != nil {
 		group.start(n.organs.access.Run)
 	}
@@ -141,6 +143,7 @@ func (n *Node) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { n.watchFile(serving) })
 	wg.Go(func() { n.watchPlaces(serving) })
+	wg.Go(func() { n.watchFound(serving) })
 	wg.Go(func() { n.becomeReady(serving) })
 	wg.Go(func() { n.watchdog(living) })
 
@@ -163,6 +166,10 @@ func (n *Node) Run(ctx context.Context) error {
 func (n *Node) becomeReady(ctx context.Context) {
 	wait, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
+	if err := n.organs.discover.Settled(wait); errors.Is(err, context.DeadlineExceeded) {
+		n.log.Warn("serving before every source of endpoints has been looked at", "waited", settleTime.String())
+	}
+	n.refill()
 	if err := n.organs.checker.Settled(wait); errors.Is(err, context.DeadlineExceeded) {
 		n.log.Warn("serving before every check has a result", "waited", settleTime.String())
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/meridian-edge/meridian/cache"
 	"github.com/meridian-edge/meridian/dns"
+	"github.com/meridian-edge/meridian/edge/discover"
 	"github.com/meridian-edge/meridian/healthcheck"
 	"github.com/meridian-edge/meridian/proxy"
 	"github.com/meridian-edge/meridian/proxy/origin"
@@ -27,6 +28,7 @@ type organs struct {
 	fronts   *std.Metrics
 	access   *proxy.AccessLog // nil: off
 	places   *placesOrgan
+	discover *discover.Watcher
 	closers  []io.Closer // what close closes, in order
 }
 
@@ -40,6 +42,7 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	a.http = proxy.NewMetrics(registry)
 	a.fronts = std.NewMetrics(registry)
 	a.places = newPlaces(o.Log, registry)
+	a.discover = discover.New(discover.Options{Log: o.Log, Registerer: registry, Changed: n.noteFound})
 	out, err := accessOutput(o)
 	if err != nil {
 		return nil, err

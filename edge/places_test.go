@@ -170,9 +170,9 @@ func TestOverridesPlaceClients(t *testing.T) {
 		}
 	}
 	f("192.0.2.9", "gb", 24)
-	f("203.0.115.9", "gb", 23)  // all of 203.0.114.0/23 is of one mind
-	f("203.0.113.9", "gb", 24)  // its sibling holds the override
-	f("203.0.112.9", "gb", 26)  // longer than the /24 that came with the question (RFC 7871 section 7.2.1)
+	f("203.0.115.9", "gb", 23) // all of 203.0.114.0/23 is of one mind
+	f("203.0.113.9", "gb", 24) // its sibling holds the override
+	f("203.0.112.9", "gb", 26) // longer than the /24 that came with the question (RFC 7871 section 7.2.1)
 	f("10.1.2.3", "ca", 8)
 	f("172.16.0.1", "rest", 12)
 	e, err := n.ExplainDNS("www.example.org", "A", netip.MustParseAddr("10.1.2.3"))

@@ -14,13 +14,15 @@ import (
 var ErrUnchanged = errors.New("the configuration is unchanged")
 
 // Reload reads the configuration file again and puts it in service. On any error the generation that serves keeps serving;
-// the error, with every mistake of the file, is also logged once and shown in meridian_config_last_reload_successful.
+// the error, with every mistake of the file, is also logged once and shown in meridian_config_last_reload_successful. A place
+// database that has changed is read too, and what discovery holds back because too much of a pool vanished is accepted.
 func (n *Node) Reload() error {
 	if n.options.Path == "" {
 		return errors.New("this node has no configuration file to reload")
 	}
 	cfg, warnings, err := config.Load(n.options.Path)
 	if err == nil {
+		n.organs.discover.Accept()
 		for _, w := range warnings {
 			n.log.Warn("configuration warning", "warning", w.Error(), "hint", w.Hint)
 		}
@@ -44,7 +46,7 @@ func (n *Node) Apply(cfg *config.Config) error {
 		}
 		n.lastError = nil
 		n.metrics.successful.Set(1)
-		if n.organs.places.changed() {
+		if n.organs.places.changed() || n.snapshot.Load().found != n.organs.discover.Version() {
 			return n.rebuildLocked()
 		}
 		return ErrUnchanged
@@ -112,6 +114,7 @@ func (n *Node) settle(old, next *snapshot, opened []*listener) {
 	n.organs.checker.Apply(next.plan)
 	n.organs.cache.SetMemory(next.cfg.Cache.Memory)
 	n.organs.origin.Keep(next.router.Targets())
+	n.organs.discover.Apply(next.cfg)
 	n.organs.places.settle(next.placeData, next.cfg)
 	for _, l := range opened {
 		n.listeners[l.key] = l

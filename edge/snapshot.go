@@ -29,6 +29,7 @@ type snapshot struct {
 	certs      *cert.Set
 	places     *geo.DB
 	placeData  *placeData // what places was made from
+	found      uint64     // version of the endpoints that discovery found
 }
 
 // build makes the next generation. It opens no socket, starts nothing and writes nothing; old is nil the first time.
@@ -53,7 +54,9 @@ func (n *Node) build(cfg *config.Config, old *snapshot) (*snapshot, error) {
 	for _, r := range cfg.Regions {
 		regions[r.Name] = geo.At(r.Lat, r.Lon)
 	}
-	s.plan = healthcheck.NewPlan(cfg, n.organs.board)
+	filled, found := n.organs.discover.Fill(cfg)
+	s.found = found
+	s.plan = healthcheck.NewPlan(filled, n.organs.board)
 	s.zones, err = dns.Compile(cfg, dns.Deps{
 		Health: n.organs.board.Alive(), Places: s.places, From: regions[cfg.Edge.Region],
 		Slot: s.plan.Check, Regions: regions, Serial: s.serial,
@@ -61,12 +64,16 @@ func (n *Node) build(cfg *config.Config, old *snapshot) (*snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zones: %w", err)
 	}
-	s.router, err = proxy.Build(cfg, proxy.Deps{
+	s.router, err = proxy.Build(filled, proxy.Deps{
 		Cache: n.organs.cache, Origin: n.organs.origin, Health: n.organs.board.Reach(), Slot: s.plan.Endpoint,
 		Regions: regions, Log: n.organs.access, Metrics: n.organs.http,
 	})
 	if err != nil {
 		return nil, err
+	}
+	if old != nil && old.cfg == cfg {
+		s.certs = old.certs // a rebuild must not fail because of what did not ask for it
+		return s, nil
 	}
 	if s.certs, err = cert.Build(cfg, oldCerts); err != nil {
 		return nil, fmt.Errorf("certificates: %w", err)
@@ -96,7 +103,7 @@ func (s *snapshot) explainDNS(name, qtype string, client netip.Addr) (*dns.Expla
 func Preview(cfg *config.Config, log *slog.Logger) (*Node, error) {
 	quiet := *cfg
 	quiet.Log.Access = "off" // a preview opens no file for writing
-	n := &Node{options: Options{Config: &quiet, Log: log}, log: log, ready: make(chan struct{}), killed: make(chan struct{})}
+	n := &Node{options: Options{Config: &quiet, Log: log}, log: log, ready: make(chan struct{}), killed: make(chan struct{}), found: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	n.metrics = newMetrics(registry, "", n)
 	var err error

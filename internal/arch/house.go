@@ -36,6 +36,7 @@ var floors = []struct {
 	{4, "edge"},
 	{4, "edge/admin"},
 	{4, "edge/cert"},
+	{4, "edge/discover"},
 	{5, "cmd/meridian"},
 	{5, "cmd/meridian/*"},
 }
