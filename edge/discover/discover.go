@@ -60,11 +60,13 @@ type Watcher struct {
 	settled   chan struct{} // closed when pending becomes 0
 }
 
-// feedKey tells sources apart: equal keys find the same.
-type feedKey struct {
-	pool     string
-	failover bool
-	source   config.Discovery // without its line
+// feedKey tells sources apart: equal keys look at the same place, however often and whatever they make of it.
+type feedKey struct{ pool, source string }
+
+// manner is how a source is looked at. A feed whose manner changes starts anew, with the endpoints it has.
+type manner struct {
+	config.Discovery      // without its line
+	failover         bool // the pool's policy goes by order
 }
 
 // pool is what the configuration says about the pool that feeds fill.
@@ -96,11 +98,31 @@ func New(o Options) *Watcher {
 	return w
 }
 
-// keyOf is the key of one source of a pool.
+// keyOf is the key of one source of a pool. Load sees to it that no source is in a pool twice.
 func keyOf(p *config.Pool, i int) feedKey {
-	k := feedKey{pool: p.Name, failover: p.Policy == "failover", source: p.Discover[i]}
-	k.source.Line = 0
-	return k
+	return feedKey{pool: p.Name, source: p.Discover[i].Kind + " " + p.Discover[i].URL + p.Discover[i].Source()}
+}
+
+func mannerOf(p *config.Pool, i int) manner {
+	m := manner{Discovery: p.Discover[i], failover: p.Policy == "failover"}
+	m.Line = 0
+	return m
+}
+
+// follower returns the feed of one source of a pool: the old one when it does the same, or one that starts from its endpoints. The
+// caller holds mu.
+func (w *Watcher) follower(p *config.Pool, i int, old *feed) *feed {
+	m := mannerOf(p, i)
+	if old != nil && old.manner == m {
+		return old
+	}
+	f := &feed{key: keyOf(p, i), manner: m, name: m.Source()}
+	if old != nil {
+		f.set, f.latest, f.held, f.agreed, f.total, f.good = old.set, old.latest, old.held, old.agreed, old.total, old.good
+	}
+	f.look = w.looker(f)
+	w.expect()
+	return f
 }
 
 // Fill returns cfg with the endpoints that have been found added to its pools, and the version of what has been found. cfg itself
@@ -148,12 +170,7 @@ func (w *Watcher) Apply(cfg *config.Config) {
 		p := &pool{written: c.Endpoints, maxVanish: c.MaxVanish}
 		for j := range c.Discover {
 			k := keyOf(c, j)
-			f := old[k]
-			if f == nil {
-				f = &feed{key: k, name: k.source.Source()}
-				f.look = w.looker(f)
-				w.expect()
-			}
+			f := w.follower(c, j, old[k])
 			w.feeds[k] = f
 			p.feeds = append(p.feeds, f)
 		}
@@ -161,8 +178,10 @@ func (w *Watcher) Apply(cfg *config.Config) {
 		w.metrics.show(c.Name, p)
 	}
 	for k, f := range old {
-		if w.feeds[k] == nil {
+		if w.feeds[k] != f {
 			w.looked(f)
+		}
+		if w.feeds[k] == nil {
 			w.metrics.forget(f, w.pools[k.pool] == nil)
 		}
 	}

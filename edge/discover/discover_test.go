@@ -340,6 +340,12 @@ func TestFoundEndpointsSurviveAReload(t *testing.T) {
 		if n, err := testutil.GatherAndCount(w.registry, "meridian_discovery_endpoints"); n != 1 || err != nil {
 			t.Errorf("%d pools in the metrics, %v", n, err)
 		}
+		w.cfg = parse(t, "pools: {web: {policy: failover, discover: [{file: "+f.path+", interval: 1m, weight: 3}]}}\n")
+		w.expect(t, "looked at in another way, before it is applied", "192.0.2.1:80")
+		w.Apply(w.cfg)
+		w.expect(t, "before the first look", "192.0.2.1:80")
+		time.Sleep(time.Second)
+		w.expect(t, "after it", "192.0.2.1:80 weight 3")
 		plain := parse(t, `pools: {web: {endpoints: [{address: "192.0.2.7:80"}]}}`)
 		if filled, _ := w.Fill(plain); filled != plain {
 			t.Error("a configuration without sources was copied")

@@ -11,9 +11,10 @@ import (
 
 // feed is one source of one pool and the last good endpoints it named.
 type feed struct {
-	key  feedKey
-	name string // of the source, for people
-	look func(context.Context) (found, error)
+	key    feedKey
+	manner manner
+	name   string // of the source, for people
+	look   func(context.Context) (found, error)
 
 	// The fields below are guarded by Watcher.mu.
 
@@ -54,7 +55,7 @@ func (w *Watcher) take(f *feed, result found, err error) time.Duration {
 	if err != nil {
 		return w.failed(f, err)
 	}
-	w.metrics.looks.WithLabelValues(f.key.pool, f.key.source.Kind, "ok").Inc()
+	w.metrics.looks.WithLabelValues(f.key.pool, f.manner.Kind, "ok").Inc()
 	if f.failure != "" {
 		w.log.Info("discovery works again", "pool", f.key.pool, "source", f.name)
 	}
@@ -69,17 +70,17 @@ func (w *Watcher) take(f *feed, result found, err error) time.Duration {
 
 // failed keeps what there is. The first failure of a row is logged. The caller holds mu.
 func (w *Watcher) failed(f *feed, err error) time.Duration {
-	w.metrics.looks.WithLabelValues(f.key.pool, f.key.source.Kind, "failed").Inc()
+	w.metrics.looks.WithLabelValues(f.key.pool, f.manner.Kind, "failed").Inc()
 	if f.failure == "" {
 		w.log.Warn("discovery failed, the last good endpoints stay", "pool", f.key.pool, "source", f.name,
 			"endpoints", len(f.set), "error", err)
 	}
 	f.failure = err.Error()
 	f.failures++
-	if f.key.source.Kind == "file" {
-		return f.key.source.Interval // it costs nobody anything
+	if f.manner.Kind == "file" {
+		return f.manner.Interval // it costs nobody anything
 	}
-	return max(min(floor<<min(f.failures-1, 10), slowest), f.key.source.Interval)
+	return max(min(floor<<min(f.failures-1, 10), slowest), f.manner.Interval)
 }
 
 // weigh decides whether what a source named last is put in use as it is. What is new always is; what has vanished is held while

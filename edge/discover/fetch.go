@@ -16,14 +16,14 @@ import (
 
 // looker returns what a feed looks with. It is called by one goroutine at a time.
 func (w *Watcher) looker(f *feed) func(context.Context) (found, error) {
-	source := &f.key.source
+	source := &f.manner.Discovery
 	switch source.Kind {
 	case "file":
 		return (&fileSource{Discovery: source}).look
 	case "url":
 		return (&urlSource{Discovery: source, client: w.client}).look
 	default:
-		return (&dnsSource{Discovery: source, failover: f.key.failover, resolver: &resolver{dial: w.dial, servers: w.servers}}).look
+		return (&dnsSource{Discovery: source, failover: f.manner.failover, resolver: &resolver{dial: w.dial, servers: w.servers}}).look
 	}
 }
 
