@@ -33,6 +33,9 @@ type Config struct {
 	// TrustedProxies are the peers whose X-Forwarded-* fields are believed. Empty: nobody's are (attack row P06).
 	TrustedProxies []netip.Prefix
 
+	// Resolvers are asked for the names of pools' discovery. Empty: those of /etc/resolv.conf.
+	Resolvers []netip.AddrPort
+
 	Checks        []Check
 	Pools         []Pool
 	Distributions []Distribution
@@ -75,7 +78,19 @@ type Disk struct {
 
 // Geo chooses the database that turns an address into a place.
 type Geo struct {
-	Database string // absolute path of an mmdb file; empty: the embedded country database
+	Database  string // absolute path of an mmdb file; empty: the embedded country database
+	Overrides []GeoOverride
+}
+
+// GeoOverride is the operator's word on where the addresses of some networks are; of all that hold an address the longest
+// network decides.
+type GeoOverride struct {
+	CIDRs       []netip.Prefix // masked; in no other override; at least one
+	Country     string         // ISO 3166-1 alpha-2; empty: unknown, and HasPoint is set
+	Subdivision string         // a US state; empty: unknown
+	Lat, Lon    float64        // degrees, when HasPoint; otherwise the country's centroid counts
+	HasPoint    bool
+	Line        int
 }
 
 // Log says what is written where.
@@ -173,6 +188,12 @@ type Pool struct {
 	Panic          int           // percent of healthy endpoints below which health is ignored; 0: only when none is healthy
 	MinHealthy     int           // number of healthy endpoints below which health is ignored; 0: as 1
 	MaxOutstanding int           // requests in flight at one endpoint before others are asked; 0: no limit but limits.origin_conns
+
+	// Discover says where further endpoints come from; see package edge/discover. With it, Endpoints may be empty.
+	Discover []Discovery
+	// MaxVanish is the share of the pool's endpoints, in percent, that discovery may take away in one step; what vanishes beyond
+	// it is held until it is confirmed. Default 50.
+	MaxVanish float64
 }
 
 // HashKey says which part of a request policy hash goes by. A request without that part goes by its client.
@@ -188,6 +209,25 @@ type Sticky struct {
 	Key    string        // secret that edges share, so that they understand each other's cookies; empty: one of this process
 }
 
+// Discovery is one source of a pool's endpoints.
+type Discovery struct {
+	Kind string // dns, file, url
+	// Type of a dns source: a (A and AAAA records of Name, with Port) or srv (SRV records of Name and the addresses of their
+	// targets).
+	Type string
+	Name string // dns: lower case, without the final dot
+	Port uint16 // dns of type a
+	Path string // file: absolute; Prometheus file_sd form
+	URL  string // url: http or https; answers in the same form
+
+	Interval                 time.Duration // file and url: how often they are looked at; default 5 s and 30 s
+	MinInterval, MaxInterval time.Duration // dns: bounds on the TTL, which is when to ask again; default 5 s and 1 h
+
+	Region string // of endpoints for which the source names none; a name in Regions, or empty
+	Weight int    // likewise; 0-255; default 1
+	Line   int
+}
+
 // Endpoint is one server of a pool.
 type Endpoint struct {
 	Address netip.AddrPort // the address to dial; invalid when Host is a name
@@ -200,6 +240,10 @@ type Endpoint struct {
 	Capacity int
 	TLS      bool   // speak TLS to it (from an https url)
 	ID       string // unique in its pool: the address as written
+
+	// Discovered is true for an endpoint that a source of its pool found; Load never sets it. Where the pool has a check, it
+	// counts as down until its first success.
+	Discovered bool
 }
 
 // Distribution is everything served for a set of host names.

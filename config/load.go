@@ -91,7 +91,7 @@ func (d *document) decode() *Config {
 // sections decodes the top level.
 func (d *document) sections(top cursor) *Config {
 	d.root = top.Object("version", "edge", "state_dir", "regions", "listeners", "cache", "geo", "log", "limits",
-		"quorum", "trusted_proxies", "checks", "pools", "distributions", "zones", "accelerators")
+		"quorum", "trusted_proxies", "resolvers", "checks", "pools", "distributions", "zones", "accelerators")
 	o := d.root
 	d.version(o)
 	cfg := &Config{StateDir: d.Abs("state")}
@@ -105,6 +105,7 @@ func (d *document) sections(top cursor) *Config {
 	cfg.Limits = d.limits(o)
 	cfg.Quorum = d.quorum(o)
 	cfg.TrustedProxies = d.trustedProxies(o)
+	cfg.Resolvers = d.resolvers(o)
 	cfg.Checks = d.checks(o)
 	cfg.Pools = d.pools(o)
 	var own []Pool

@@ -20,7 +20,10 @@ regions:
   us: {lat: 3, lon: 4}
 listeners: {http: ["127.0.0.1:80"], https: ["127.0.0.1:443"], dns: ["127.0.0.1:53"], metrics: ["127.0.0.1:9180"], admin: ["unix:a.sock"]}
 cache: {memory: 1GiB, disk: {path: c, size: 10GB}}
-geo: {database: geo.mmdb}
+geo:
+  database: geo.mmdb
+  overrides:
+    - {cidrs: [10.0.0.0/8, "2001:db8::/32"], country: US, subdivision: CA, lat: 37.3, lon: -121.9}
 log: {level: debug, format: json, access: access.log}
 limits:
   header_bytes: 16KiB
@@ -39,6 +42,7 @@ limits:
   retry_percent: 12.5
 quorum: {mode: r53, healthy_above: 0.25, min_voters: 5, hold_last: 1m}
 trusted_proxies: [10.0.0.0/8, 192.0.2.7]
+resolvers: [192.0.2.53, "[2001:db8::53]:5353"]
 checks:
   h: {type: https, target: "192.0.2.1:443", host: www.example.org, path: /x, expect: [200, 3xx], interval: 5s, timeout: 1s, rise: 1, fall: 1, inverted: true, verify: true}
   t: {type: tcp, target: "192.0.2.1:80", disabled: true}
@@ -64,6 +68,12 @@ pools:
     panic: 50
     min_healthy: 1
     max_outstanding: 100
+    max_vanish: 30
+    discover:
+      - {dns: "backend.example.org:80", min_interval: 10s, max_interval: 30m, region: eu, weight: 3}
+      - {dns: _http._tcp.example.org, type: srv}
+      - {file: endpoints.json, interval: 2s}
+      - {url: "https://discovery.example.org/web", interval: 1m}
   keyed: {policy: hash, hash: {by: header, name: X-Tenant}, endpoints: [{address: "192.0.2.2:80"}]}
 distributions:
   site:

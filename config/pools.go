@@ -17,16 +17,21 @@ func (d *document) pools(top object) []Pool {
 
 func (d *document) pool(c cursor) Pool {
 	p := Pool{Name: c.Key(), Policy: "simple"}
-	o := c.Object("policy", "check", "endpoints", "hash", "slow_start", "sticky", "panic", "min_healthy", "max_outstanding")
+	o := c.Object("policy", "check", "endpoints", "discover", "max_vanish",
+		"hash", "slow_start", "sticky", "panic", "min_healthy", "max_outstanding")
 	o.Enum("policy", &p.Policy, "simple", "weighted", "failover", "latency", "round-robin", "least-outstanding", "hash", "least-latency")
 	o.Text("check", &p.Check)
 	readBalance(o, &p)
-	endpoints, found := o.Need("endpoints")
+	d.discovery(o, &p)
+	endpoints, found := o.Get("endpoints")
 	if !found {
+		if o.Absent("endpoints") && o.Absent("discover") {
+			o.Missing("endpoints")
+		}
 		return p
 	}
 	items, ok := endpoints.Items()
-	if ok && len(items) == 0 {
+	if ok && len(items) == 0 && !o.Has("discover") {
 		endpoints.Errorf("a pool needs at least one endpoint")
 	}
 	seen := make(map[string]int)

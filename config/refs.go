@@ -82,6 +82,9 @@ func (r references) pool(p Pool) {
 	for i, e := range p.Endpoints {
 		r.need(r.regions, e.Region, "pools", p.Name, "endpoints", i, "region")
 	}
+	for i, s := range p.Discover {
+		r.need(r.regions, s.Region, "pools", p.Name, "discover", i, "region")
+	}
 }
 
 func (r references) zone(z Zone) {

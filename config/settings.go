@@ -72,14 +72,6 @@ func (d *document) cache(top object) Cache {
 	return cache
 }
 
-func (d *document) geo(top object) Geo {
-	var g Geo
-	if c, found := top.Get("geo"); found {
-		c.Object("database").File("database", &g.Database)
-	}
-	return g
-}
-
 func (d *document) log(top object) Log {
 	l := Log{Level: "info", Format: "auto", Access: "stdout"}
 	c, found := top.Get("log")

@@ -77,6 +77,9 @@ func (d *document) warnPool(cfg *Config, p *Pool) {
 		at().Warnf("several endpoints and no check: failover is off, because all of them always count as healthy").
 			Hint("add check: NAME")
 	}
+	if len(p.Discover) > 0 && p.Check == "" {
+		at("discover").Warnf("no check: whatever the source names gets traffic at once, working or not").Hint("add check: NAME")
+	}
 	for i, e := range p.Endpoints {
 		if e.Weight != 1 && !goesByWeight(p.Policy) { // the default does no harm where it is written out
 			at("endpoints", i, "weight").Warnf("has no effect: policy %s does not go by weight", p.Policy)
@@ -86,7 +89,7 @@ func (d *document) warnPool(cfg *Config, p *Pool) {
 	switch {
 	case p.Policy == "latency" && len(p.Endpoints) > 1:
 		d.warnDistance(cfg, p, at)
-	case goesByWeight(p.Policy) && !slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool { return e.Weight > 0 }):
+	case goesByWeight(p.Policy) && len(p.Endpoints) > 0 && !slices.ContainsFunc(p.Endpoints, func(e Endpoint) bool { return e.Weight > 0 }):
 		at("endpoints").Warnf("every weight is 0, so each endpoint gets an equal share")
 	}
 }

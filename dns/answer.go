@@ -242,11 +242,13 @@ func (z *Zones) ask(c *Client) {
 		return
 	}
 	place := z.deps.Places.Place(w.asker.Addr)
-	special, bits := specialPurpose(w.asker.Addr)
-	if special {
-		place = geo.Place{Bits: place.Bits} // such an address is nowhere, whatever a database says (D18)
+	if !place.Overridden { // the operator may place private addresses
+		special, bits := specialPurpose(w.asker.Addr)
+		if special {
+			place = geo.Place{Bits: place.Bits} // such an address is nowhere, whatever a database says (D18)
+		}
+		place.Bits = max(place.Bits, bits)
 	}
-	place.Bits = max(place.Bits, bits)
 	w.asker.Place = place
 	if place.Point.Known() {
 		w.asker.From = place.Point

@@ -7,6 +7,7 @@ import (
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/edge/admin"
+	"github.com/meridian-edge/meridian/edge/discover"
 )
 
 // Status is the node on one page, as the admin API shows it.
@@ -28,6 +29,8 @@ type Status struct {
 	Places      string    `json:"places"` // where places come from
 	PlacesBuilt time.Time `json:"places_built"`
 	Unserved    []string  `json:"unserved,omitempty"` // configured, and not done by this version
+
+	Discovery []discover.Status `json:"discovery,omitempty"` // where endpoints come from
 }
 
 // Verdict is one line of the health page.
@@ -60,6 +63,7 @@ func (n *Node) status() Status {
 		Config: s.cfg.File, Generation: s.generation, Loaded: s.loaded,
 		CacheBytes: stats.Bytes, CacheCount: stats.Objects,
 		Places: s.places.Source(), PlacesBuilt: s.places.Built(), Unserved: unserved(s.cfg),
+		Discovery: n.organs.discover.Status(),
 	}
 	select {
 	case <-n.ready:

@@ -69,6 +69,13 @@ func start(t testing.TB, yaml string) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.run(t)
+	return n
+}
+
+// run runs the node until the test ends, and waits until it is ready.
+func (n *node) run(t testing.TB) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- n.Run(ctx) }()
@@ -84,7 +91,6 @@ func start(t testing.TB, yaml string) *node {
 	case <-time.After(10 * time.Second):
 		t.Fatal("the node does not become ready")
 	}
-	return n
 }
 
 func (n *node) write(t testing.TB, yaml string) {

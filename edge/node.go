@@ -32,12 +32,14 @@ import (
 
 // Options say what a node runs and where it reports.
 type Options struct {
-	Config    *config.Config // required
-	Path      string         // configuration file, read again by Reload; empty: Reload fails
-	Watch     time.Duration  // how often the file is looked at for a change; 0: every 2 s, below 0: never
-	Log       *slog.Logger   // nil: nothing is logged
-	AccessLog io.Writer      // nil: where the configuration says
-	Version   string         // for meridian_build_info and the admin API
+	Config *config.Config // required
+	Path   string         // configuration file, read again by Reload; empty: Reload fails
+	Watch  time.Duration  // how often the file is looked at for a change; 0: every 2 s, below 0: never
+	// WatchPlaces is how often the place database is looked at for a change; 0: every 30 s, below 0: never.
+	WatchPlaces time.Duration
+	Log         *slog.Logger // nil: nothing is logged
+	AccessLog   io.Writer    // nil: where the configuration says
+	Version     string       // for meridian_build_info and the admin API
 }
 
 // Node is one running edge.
@@ -53,6 +55,7 @@ type Node struct {
 	ready    chan struct{}
 	killed   chan struct{}
 	kill     sync.Once
+	found    chan struct{} // has room for one: endpoints of pools may have changed
 
 	reloading sync.Mutex                // held while the file is read and put in service, so that reloads keep their order
 	seen      atomic.Pointer[fileStamp] // of the file when it was last read
@@ -73,7 +76,7 @@ func New(o Options) (*Node, error) {
 	}
 	n := &Node{
 		options: o, log: o.Log, started: time.Now(), listeners: map[string]*listener{},
-		ready: make(chan struct{}), killed: make(chan struct{}),
+		ready: make(chan struct{}), killed: make(chan struct{}), found: make(chan struct{}, 1),
 	}
 	n.look()
 	registry := prometheus.NewRegistry()
@@ -131,6 +134,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.run = group
 	group.start(n.organs.checker.Run)
 	group.start(n.organs.fleet.Run)
+	group.start(n.organs.discover.Run)
 	if n.organs.access != nil {
 		group.start(n.organs.access.Run)
 	}
@@ -143,6 +147,8 @@ func (n *Node) Run(ctx context.Context) error {
 	living, stop := context.WithCancel(context.WithoutCancel(ctx)) // a drain is life too: the watchdog goes on
 	var wg sync.WaitGroup
 	wg.Go(func() { n.watchFile(serving) })
+	wg.Go(func() { n.watchPlaces(serving) })
+	wg.Go(func() { n.watchFound(serving) })
 	wg.Go(func() { n.becomeReady(serving) })
 	wg.Go(func() { n.watchdog(living) })
 
@@ -166,6 +172,10 @@ func (n *Node) Run(ctx context.Context) error {
 func (n *Node) becomeReady(ctx context.Context) {
 	wait, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
+	if err := n.organs.discover.Settled(wait); errors.Is(err, context.DeadlineExceeded) {
+		n.log.Warn("serving before every source of endpoints has been looked at", "waited", settleTime.String())
+	}
+	n.refill()
 	if err := n.organs.checker.Settled(wait); errors.Is(err, context.DeadlineExceeded) {
 		n.log.Warn("serving before every check has a result", "waited", settleTime.String())
 	}

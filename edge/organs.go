@@ -1,21 +1,18 @@
 package edge
 
 import (
-	"fmt"
 	"io"
 	"os"
-	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-edge/meridian/cache"
-	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns"
+	"github.com/meridian-edge/meridian/edge/discover"
 	"github.com/meridian-edge/meridian/healthcheck"
 	"github.com/meridian-edge/meridian/proxy"
 	"github.com/meridian-edge/meridian/proxy/origin"
 	"github.com/meridian-edge/meridian/proxy/std"
-	"github.com/meridian-edge/meridian/steer/geo"
 )
 
 // organs are the parts that live longer than a configuration. Snapshots point at them, never the other way round.
@@ -31,11 +28,8 @@ type organs struct {
 	fronts   *std.Metrics
 	access   *proxy.AccessLog // nil: off
 	file     *logFile         // what access writes to, when that is a file of the configuration; else nil
-
-	mu     sync.Mutex // guards the fields below
-	places *geo.DB
-	source string // path places was read from; "": embedded
-	read   fileStamp
+	places   *placesOrgan
+	discover *discover.Watcher
 }
 
 func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, error) {
@@ -50,6 +44,8 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	a.dns = dns.NewServer(dns.Options{Source: n, Limits: cfg.Limits, Log: o.Log, Registerer: registry})
 	a.http = proxy.NewMetrics(registry)
 	a.fronts = std.NewMetrics(registry)
+	a.places = newPlaces(o.Log, registry)
+	a.discover = discover.New(discover.Options{Log: o.Log, Registerer: registry, Changed: n.noteFound})
 	out, err := a.accessOutput(o)
 	if out != nil {
 		a.access = proxy.NewAccessLog(out, o.Log, a.http)
@@ -74,32 +70,6 @@ func (a *organs) accessOutput(o Options) (io.Writer, error) {
 		}
 		return a.file, nil
 	}
-}
-
-// placesFor returns the database the configuration names, read again only when that changed.
-func (a *organs) placesFor(cfg *config.Config) (*geo.DB, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	now := stamp(cfg.Geo.Database)
-	if a.places != nil && a.source == cfg.Geo.Database && a.read == now {
-		return a.places, nil
-	}
-	db, err := geo.Embedded()
-	if cfg.Geo.Database != "" {
-		db, err = geo.Open(cfg.Geo.Database)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open place database: %w", err)
-	}
-	a.places, a.source, a.read = db, cfg.Geo.Database, now
-	return db, nil
-}
-
-// samePlaces reports whether placesFor would return what it returned last.
-func (a *organs) samePlaces(cfg *config.Config) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.source == cfg.Geo.Database && a.read == stamp(cfg.Geo.Database)
 }
 
 func (a *organs) close() {

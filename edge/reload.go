@@ -17,7 +17,8 @@ var ErrUnchanged = errors.New("the configuration is unchanged")
 
 // Reload reads the configuration file again and puts it in service. On any error the generation that serves keeps serving;
 // the error, with every mistake of the file, is also logged once and shown in meridian_config_last_reload_successful. Reloads at
-// the same time wait for each other.
+// the same time wait for each other. A place database that has changed is read too, and what discovery holds back because too
+// much of a pool vanished is accepted.
 func (n *Node) Reload() error {
 	if n.options.Path == "" {
 		return errors.New("this node has no configuration file to reload")
@@ -27,6 +28,7 @@ func (n *Node) Reload() error {
 	n.look()
 	cfg, warnings, err := config.Load(n.options.Path)
 	if err == nil {
+		n.organs.discover.Accept()
 		for _, w := range warnings {
 			n.log.Warn("configuration warning", "warning", w.Error(), "hint", w.Hint)
 		}
@@ -56,6 +58,9 @@ func (n *Node) Apply(cfg *config.Config) error {
 			}
 			n.lastError = nil
 			n.metrics.successful.Set(1)
+			if n.organs.places.changed() || n.snapshot.Load().found != n.organs.discover.Version() {
+				return n.rebuildLocked()
+			}
 			return ErrUnchanged
 		}
 	}
@@ -68,14 +73,14 @@ func (n *Node) Apply(cfg *config.Config) error {
 	return err
 }
 
-// sameFiles reports whether the files that cfg names still hold what is served: certificates are renewed under their names.
+// sameFiles reports whether the certificates that cfg names are those that serve: they are renewed under their names.
 func (n *Node) sameFiles(cfg *config.Config) (bool, error) {
 	serving := n.snapshot.Load().certs
 	certs, err := cert.Build(cfg, serving)
 	if err != nil {
 		return false, fmt.Errorf("certificates: %w", err)
 	}
-	return certs.Equal(serving) && n.organs.samePlaces(cfg), nil
+	return certs.Equal(serving), nil
 }
 
 // install takes a configuration through build, prepare, swap and settle. The caller holds mu.
@@ -101,12 +106,40 @@ func (n *Node) install(cfg *config.Config) error {
 	return nil
 }
 
+// rebuild makes a new generation of the configuration that serves, because something it is built from has changed: places, or
+// the endpoints of a pool. It logs why it could not.
+func (n *Node) rebuild() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.draining.Load() {
+		return
+	}
+	if err := n.rebuildLocked(); err != nil {
+		n.log.Error("cannot build the next generation, the last one keeps serving", "error", err)
+	}
+}
+
+// rebuildLocked is rebuild for callers that hold mu. The sockets stay as they are.
+func (n *Node) rebuildLocked() error {
+	old := n.snapshot.Load()
+	next, err := n.build(old.cfg, old)
+	if err != nil {
+		return err
+	}
+	n.snapshot.Store(next)
+	n.settle(old, next, nil)
+	n.metrics.generation.Set(float64(next.generation))
+	return nil
+}
+
 // settle makes the organs follow the new generation. Nothing here can fail.
 func (n *Node) settle(old, next *snapshot, opened []*listener) {
 	n.organs.checker.Apply(next.plan)
 	n.organs.fleet.SetRule(healthcheck.RuleOf(next.cfg.Quorum))
 	n.organs.cache.SetMemory(next.cfg.Cache.Memory)
 	n.organs.origin.Keep(next.router.Targets())
+	n.organs.discover.Apply(next.cfg)
+	n.organs.places.settle(next.placeData, next.cfg)
 	for _, l := range opened {
 		n.listeners[l.key] = l
 		if n.run != nil {
@@ -120,8 +153,10 @@ func (n *Node) settle(old, next *snapshot, opened []*listener) {
 			n.retire(l)
 		}
 	}
-	for _, gap := range unserved(next.cfg) {
-		n.log.Warn("configured but not served by this version", "section", gap)
+	if old == nil || old.cfg != next.cfg {
+		for _, gap := range unserved(next.cfg) {
+			n.log.Warn("configured but not served by this version", "section", gap)
+		}
 	}
 	if old != nil && old.cfg.Limits != next.cfg.Limits {
 		n.log.Warn("limits of listeners that are open already change at the next start")

@@ -85,24 +85,3 @@ func TestWatchdogIsPattedInTimeBesideAReload(t *testing.T) {
 		}
 	})
 }
-
-// A place database that is replaced under its name is read again.
-func TestReplacedPlaceDatabaseIsNotTheSame(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "places.mmdb")
-	cfg := &config.Config{Geo: config.Geo{Database: path}}
-	write := func(content string) {
-		t.Helper()
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("one")
-	a := &organs{source: path, read: stamp(path)}
-	if !a.samePlaces(cfg) {
-		t.Error("the same file is taken for another")
-	}
-	write("another")
-	if a.samePlaces(cfg) {
-		t.Error("another file is taken for the same")
-	}
-}

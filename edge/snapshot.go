@@ -28,6 +28,8 @@ type snapshot struct {
 	router     *proxy.Router
 	certs      *cert.Set
 	places     *geo.DB
+	placeData  *placeData // what places was made from
+	found      uint64     // version of the endpoints that discovery found
 }
 
 // build makes the next generation. It opens no socket, starts nothing and writes nothing; old is nil the first time.
@@ -38,17 +40,23 @@ func (n *Node) build(cfg *config.Config, old *snapshot) (*snapshot, error) {
 	if old != nil {
 		s.generation = old.generation + 1
 		s.serial = max(s.serial, old.serial+1) // RFC 1982: it rises even when the clock does not
+		if old.cfg == cfg {
+			s.serial = old.serial // a rebuild: the zones say what they said
+		}
 		oldCerts = old.certs
 	}
 	var err error
-	if s.places, err = n.organs.placesFor(cfg); err != nil {
+	if s.placeData, err = n.organs.places.read(cfg); err != nil {
 		return nil, err
 	}
+	s.places = s.placeData.places
 	regions := make(map[string]geo.Point, len(cfg.Regions))
 	for _, r := range cfg.Regions {
 		regions[r.Name] = geo.At(r.Lat, r.Lon)
 	}
-	s.plan = healthcheck.NewPlan(cfg, n.organs.board)
+	filled, found := n.organs.discover.Fill(cfg)
+	s.found = found
+	s.plan = healthcheck.NewPlan(filled, n.organs.board)
 	s.zones, err = dns.Compile(cfg, dns.Deps{
 		Health: n.organs.board.Alive(), Places: s.places, From: regions[cfg.Edge.Region],
 		Slot: s.plan.Check, Regions: regions, Serial: s.serial,
@@ -56,12 +64,16 @@ func (n *Node) build(cfg *config.Config, old *snapshot) (*snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zones: %w", err)
 	}
-	s.router, err = proxy.Build(cfg, proxy.Deps{
+	s.router, err = proxy.Build(filled, proxy.Deps{
 		Cache: n.organs.cache, Origin: n.organs.origin, Health: n.organs.board.Reach(), Slot: s.plan.Endpoint,
 		Regions: regions, Log: n.organs.access, Metrics: n.organs.http,
 	})
 	if err != nil {
 		return nil, err
+	}
+	if old != nil && old.cfg == cfg {
+		s.certs = old.certs // a rebuild must not fail because of what did not ask for it
+		return s, nil
 	}
 	if s.certs, err = cert.Build(cfg, oldCerts); err != nil {
 		return nil, fmt.Errorf("certificates: %w", err)
@@ -92,7 +104,7 @@ func (s *snapshot) explainDNS(name, qtype string, client netip.Addr) (*dns.Expla
 func Preview(cfg *config.Config, log *slog.Logger) (*Node, error) {
 	quiet := *cfg
 	quiet.Log.Access = "off" // a preview opens no file for writing
-	n := &Node{options: Options{Config: &quiet, Log: log}, log: log, ready: make(chan struct{}), killed: make(chan struct{})}
+	n := &Node{options: Options{Config: &quiet, Log: log}, log: log, ready: make(chan struct{}), killed: make(chan struct{}), found: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	n.metrics = newMetrics(registry, "", n)
 	var err error

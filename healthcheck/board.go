@@ -48,6 +48,7 @@ type row struct {
 	calc    *calculation // nil: probed or disabled
 	machine machine
 	fleet   quorum.Opinion // what the votes say; with an Unknown state the fleet has no opinion but this node's
+	proving bool           // down until the first success, instead of up
 	since   time.Time
 	last    time.Time
 	reason  string
@@ -110,6 +111,7 @@ func (b *Board) verdict(r *row) Verdict {
 		Key: r.key, Names: r.names, State: State(b.load(r.slot) & stateBits),
 		Since: from.since, Last: from.last, Reason: r.explained(from), Latency: from.latency,
 		Successes: from.machine.successes, Failures: from.machine.failures, Probes: from.probes, Flips: from.flips,
+		Proving: from.proving && from.machine.state == Unknown,
 	}
 }
 
@@ -132,10 +134,31 @@ func (b *Board) reason(s steer.Slot) string {
 		return "no such check"
 	}
 	v := b.verdict(b.rows[s])
-	if v.Reason == "" {
+	switch {
+	case v.Reason == "" && v.Proving:
+		return "new, and no success yet"
+	case v.Reason == "":
 		return "no result yet"
+	case v.Proving:
+		return v.Reason + "; new, and no success yet"
 	}
 	return v.Reason
+}
+
+// prove makes a slot that nothing is known of, and that no plan in force uses, count as down until its first success: the slot of
+// an endpoint that has been discovered. Groups in which nothing else is up try it all the same (steer fails open).
+func (b *Board) prove(s steer.Slot) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s < 0 || int(s) >= len(b.rows) {
+		return
+	}
+	r := b.rows[s]
+	if r.base != nil || r.calc != nil || r.machine.state != Unknown || r.key.Check == disabledCheck || r.used() {
+		return // an inverted check is down without data anyway
+	}
+	r.proving = true
+	b.publish(r, unproven, nil)
 }
 
 // load reads a slot. A slot nobody handed out is unknown and so counts as up: health fails open.

@@ -28,6 +28,9 @@ func pack(s State) word {
 // pack makes a word of the state of a row, in which the fleet has its own opinion once there are votes.
 func (r *row) pack(s State) word {
 	w := pack(s)
+	if r.proving && s == Unknown {
+		w = unproven
+	}
 	switch r.fleet.State {
 	case quorum.Up:
 		w &^= aliveDown
@@ -38,9 +41,15 @@ func (r *row) pack(s State) word {
 	return w
 }
 
+// unproven is the word of a slot that counts as down until its first success.
+const unproven = word(Unknown) | reachDown | aliveDown
+
 // invert makes the word of an inverted check. An inverted check is down until there is data (Route 53,
 // HealthCheckConfig.Inverted), which is the same rule turned round: unknown counts as up, and inverted as down.
 func invert(w word) word {
+	if w == unproven {
+		return w // the opposite of a check without data has none either
+	}
 	return word(State(w&stateBits).opposite()) | (w^reachDown^aliveDown)&(reachDown|aliveDown)
 }
 

@@ -57,13 +57,7 @@ func NewPlan(cfg *config.Config, board *Board) *Plan {
 		b.byName[cfg.Checks[i].Name] = &cfg.Checks[i]
 	}
 	b.named(cfg.Checks)
-	for _, p := range cfg.Pools {
-		slots := make([]steer.Slot, len(p.Endpoints))
-		for i := range p.Endpoints {
-			slots[i] = b.slot(p.Check, endpointText(&p.Endpoints[i]))
-		}
-		b.plan.pools[p.Name] = slots
-	}
+	b.pools(cfg.Pools)
 	for i := range cfg.Accelerators {
 		b.accelerator(&cfg.Accelerators[i])
 	}
@@ -145,6 +139,24 @@ func (b *planner) calculated(c *config.Check) steer.Slot {
 	slot := b.board.calculatedSlot(c.AtLeast, children, c.Inverted)
 	b.plan.names[slot] = append(b.plan.names[slot], c.Name)
 	return slot
+}
+
+// pools resolves the checks of pools. A slot that only discovered endpoints have must be proven.
+func (b *planner) pools(pools []config.Pool) {
+	written := map[steer.Slot]bool{}
+	for _, p := range pools {
+		slots := make([]steer.Slot, len(p.Endpoints))
+		for i := range p.Endpoints {
+			slots[i] = b.slot(p.Check, endpointText(&p.Endpoints[i]))
+			written[slots[i]] = written[slots[i]] || !p.Endpoints[i].Discovered
+		}
+		b.plan.pools[p.Name] = slots
+	}
+	for slot, is := range written {
+		if !is {
+			b.board.prove(slot)
+		}
+	}
 }
 
 func (b *planner) accelerator(a *config.Accelerator) {

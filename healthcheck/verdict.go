@@ -11,7 +11,8 @@
 // with its counters and its place in the schedule. A verdict begins Unknown, which counts as up. The first success makes it
 // Up at once; `fall` failures in a row make it Down, and until then the probes follow each other quickly, so that an endpoint
 // that was dead from the start is known soon. Afterwards `rise` successes bring it up and `fall` failures take it down, at
-// the configured interval.
+// the configured interval. An endpoint that was discovered (config.Endpoint.Discovered) has to prove itself: until its first
+// success it counts as down.
 //
 // A Board has two opinions: Reach is what this node found out, Alive what the fleet believes. A Fleet makes the second from
 // the votes of all nodes; without any it is the first.
@@ -65,11 +66,12 @@ type Verdict struct {
 	Failures  int           // in a row; 0 after a success
 	Probes    uint64        // made since the board knows the key
 	Flips     uint64        // changes between Up and Down
+	Proving   bool          // of a discovered endpoint that is Unknown: counts as down until its first success
 }
 
-// Up reports whether the verdict counts as up: Unknown does, unless the check is inverted.
+// Up reports whether the verdict counts as up: Unknown does, unless the check is inverted or the endpoint has to prove itself.
 func (v *Verdict) Up() bool {
-	return v.State == Up || v.State == Unknown && !strings.HasPrefix(v.Key.Check, invertedPrefix)
+	return v.State == Up || v.State == Unknown && !v.Proving && !strings.HasPrefix(v.Key.Check, invertedPrefix)
 }
 
 // Fingerprints of Key.Check with a meaning of their own.

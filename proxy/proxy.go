@@ -96,6 +96,9 @@ func compilePool(p *config.Pool, d Deps) (*steer.Tree, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(p.Endpoints) == 0 && len(p.Discover) > 0 { // nothing has been found yet: a group in which nobody applies
+		return steer.Compile(&steer.Group{Name: "pool " + p.Name, Policy: steer.CIDR, Members: []steer.Member{{ID: "none"}}})
+	}
 	g := &steer.Group{Name: "pool " + p.Name, Policy: policy, Members: make([]steer.Member, len(p.Endpoints)),
 		SlowStart: p.SlowStart, Panic: p.Panic, MinHealthy: p.MinHealthy, MaxOutstanding: p.MaxOutstanding}
 	for i := range p.Endpoints {

@@ -156,6 +156,16 @@ func printStatus(w io.Writer, s *edge.Status) error {
 	row("checks", "%d up, %d down", s.ChecksUp, s.ChecksDown)
 	row("cache", "%s, %.1f MiB", count(int(s.CacheCount), "object"), float64(s.CacheBytes)/(1<<20))
 	row("places", "%s of %s", s.Places, s.PlacesBuilt.Format(time.DateOnly))
+	for _, d := range s.Discovery {
+		note := ""
+		if d.Held > 0 {
+			note += fmt.Sprintf(", %d of them held", d.Held)
+		}
+		if d.Failure != "" {
+			note += ", last look failed: " + d.Failure
+		}
+		row("discovery", "pool %s, %s: %d endpoints%s", d.Pool, d.Source, d.Endpoints, note)
+	}
 	for _, l := range s.Listeners {
 		row("listens", "%s", l)
 	}

@@ -100,7 +100,11 @@ func printName(w io.Writer, e *dns.Explanation) {
 	fmt.Fprintf(w, "question  %s %s from %s\n", e.Name, e.Type, who(e.Client))
 	if e.Place.Country != "" || e.Place.Point.Known() {
 		lat, lon := e.Place.Point.LatLon()
-		fmt.Fprintf(w, "place     %s %s, %.1f %.1f, decided by /%d\n", e.Place.Country, e.Place.Continent, lat, lon, e.Place.Bits)
+		by := ""
+		if e.Place.Overridden {
+			by = " of geo.overrides"
+		}
+		fmt.Fprintf(w, "place     %s %s, %.1f %.1f, decided by /%d%s\n", e.Place.Country, e.Place.Continent, lat, lon, e.Place.Bits, by)
 	}
 	for _, h := range e.Hops {
 		zone := h.Zone

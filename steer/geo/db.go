@@ -22,6 +22,8 @@ type DB struct {
 	places []Place // by label
 	file   *file
 
+	overrides *overrides // nil: none
+
 	built  time.Time
 	source string
 }
@@ -62,9 +64,26 @@ func fromTable(table *packed.Table) *DB {
 // and its Bits count from there too; a zone is ignored. The zero Addr is nowhere.
 func (db *DB) Place(addr netip.Addr) Place {
 	addr = addr.Unmap()
-	switch {
-	case db == nil || !addr.IsValid():
+	if db == nil || !addr.IsValid() {
 		return Place{}
+	}
+	if db.overrides == nil {
+		return db.data(addr)
+	}
+	found, bits := db.overrides.find(addr)
+	if found == nil {
+		p := db.data(addr)
+		p.Bits = max(p.Bits, bits)
+		return p
+	}
+	p := *found
+	p.Bits = bits
+	return p
+}
+
+// data is Place without overrides.
+func (db *DB) data(addr netip.Addr) Place {
+	switch {
 	case db.table != nil:
 		label, bits := db.table.Lookup(addr)
 		p := db.places[label]

@@ -79,4 +79,6 @@ type Place struct {
 	// (RFC 7871 section 7.2.1). An address that the database does not know has it too:
 	// the length of the empty network around it.
 	Bits int `json:"bits"`
+	// Overridden says that the operator's word decided and not the database; see DB.WithOverrides.
+	Overridden bool `json:"overridden,omitempty"`
 }
