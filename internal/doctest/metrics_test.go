@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -40,9 +41,9 @@ func documentedMetrics(t *testing.T) map[string]metric {
 	return out
 }
 
-// TestMetricNames compares the table with the names in every metrics.go.
+// TestMetricNames compares the table with the names in the sources; most are in a metrics.go.
 func TestMetricNames(t *testing.T) {
-	files := sources(t, ".", func(path string) bool { return filepath.Base(path) == "metrics.go" })
+	files := sources(t, ".", func(string) bool { return true })
 	name := regexp.MustCompile(`^meridian_[a-z0-9_]+$`)
 	real := strs(t, files, func(n ast.Node, emit func(string)) {
 		if l, ok := n.(*ast.BasicLit); ok {
@@ -86,13 +87,18 @@ func serveALittle(t *testing.T) string {
 	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Cache-Control", "max-age=60") }))
 	t.Cleanup(origin.Close)
 	address := origin.Listener.Addr().String()
+	found := filepath.Join(t.TempDir(), "found.yaml")
+	if err := os.WriteFile(found, []byte("- targets: [192.0.2.1:80]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	node := run(t, fmt.Sprintf(`
 version: 1
 listeners: {http: ["127.0.0.1:0"], dns: ["127.0.0.1:0"], metrics: ["127.0.0.1:0"]}
 checks: {c: {type: tcp, target: %q}}
+pools: {found: {check: c, discover: [{file: %q}]}}
 distributions: {site: {domains: [www.example.org], origins: {app: {url: "http://%s"}}}}
 zones: {example.org: {nameservers: [ns1.example.net]}}
-`, address, address))
+`, address, found, address))
 	for _, host := range []string{"www.example.org", "nobody.example.org"} {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+node.Addr("http", 0).String()+"/", nil)
 		if err != nil {
