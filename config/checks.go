@@ -27,7 +27,7 @@ func (d *document) checks(top object) []Check {
 // check decodes one check, named or inline.
 func (d *document) check(c cursor, name string) Check {
 	o := c.Object("type", "target", "host", "path", "expect", "interval", "timeout", "rise", "fall", "inverted", "disabled",
-		"verify", "of", "at_least")
+		"verify", "of", "at_least", "count", "hold_down")
 	k := Check{
 		Name: name, Expect: []StatusRange{{200, 399}}, Interval: defaultInterval, Rise: defaultRise, Fall: defaultFall,
 	}
@@ -41,6 +41,7 @@ func (d *document) check(c cursor, name string) Check {
 	readTiming(o, &k)
 	o.Integer("rise", &k.Rise, 1, 1000)
 	o.Integer("fall", &k.Fall, 1, 1000)
+	readDamping(o, &k)
 	o.Boolean("inverted", &k.Inverted)
 	o.Boolean("disabled", &k.Disabled)
 	o.Boolean("verify", &k.Verify)
@@ -101,7 +102,8 @@ func kindRules(o object, k *Check) {
 		o.Refuse(onlyCalculated, "of", "at_least")
 	case "calculated":
 		k.Expect = nil
-		o.Refuse(notCalculated, "target", "host", "path", "expect", "interval", "timeout", "rise", "fall", "verify")
+		o.Refuse(notCalculated, "target", "host", "path", "expect", "interval", "timeout", "rise", "fall", "verify",
+			"count", "hold_down")
 		readCalculated(o, k)
 	}
 }

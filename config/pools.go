@@ -17,7 +17,7 @@ func (d *document) pools(top object) []Pool {
 
 func (d *document) pool(c cursor) Pool {
 	p := Pool{Name: c.Key(), Policy: "simple"}
-	o := c.Object("policy", "check", "endpoints")
+	o := c.Object("policy", "check", "endpoints", "passive")
 	o.Enum("policy", &p.Policy, "simple", "weighted", "failover", "latency")
 	o.Text("check", &p.Check)
 	endpoints, found := o.Need("endpoints")
@@ -41,6 +41,7 @@ func (d *document) pool(c cursor) Pool {
 		}
 		p.Endpoints = append(p.Endpoints, e)
 	}
+	readPassive(o, &p)
 	return p
 }
 

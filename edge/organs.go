@@ -23,6 +23,7 @@ type organs struct {
 	registry *prometheus.Registry
 	board    *healthcheck.Board
 	checker  *healthcheck.Checker
+	keeper   *healthcheck.Keeper // nil: nothing is kept over a restart
 	cache    *cache.Store
 	origin   *origin.Transport
 	dns      *dns.Server

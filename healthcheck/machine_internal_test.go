@@ -3,6 +3,7 @@ package healthcheck
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestMachineNeedsResultsInARow(t *testing.T) {
@@ -13,7 +14,7 @@ func TestMachineNeedsResultsInARow(t *testing.T) {
 		var got strings.Builder
 		for _, r := range results {
 			before := m.state
-			if changed := m.record(r == '+', rise, fall); changed != (m.state != before) {
+			if changed := m.record(r == '+', time.Time{}, rules{rise: rise, fall: fall}); changed != (m.state != before) {
 				t.Errorf("rise %d fall %d %s: record says changed=%t, state %s -> %s", rise, fall, results, changed, before, m.state)
 			}
 			got.WriteByte("?UD"[m.state])
@@ -37,10 +38,10 @@ func TestMachineNeedsResultsInARow(t *testing.T) {
 func TestMachineCountsRows(t *testing.T) {
 	var m machine
 	for range 5 {
-		m.record(true, 2, 3)
+		m.record(true, time.Time{}, rules{rise: 2, fall: 3})
 	}
-	m.record(false, 2, 3)
-	m.record(false, 2, 3)
+	m.record(false, time.Time{}, rules{rise: 2, fall: 3})
+	m.record(false, time.Time{}, rules{rise: 2, fall: 3})
 	if m.successes != 0 || m.failures != 2 || m.state != Up {
 		t.Errorf("got %+v, want 0 successes, 2 failures, up", m)
 	}

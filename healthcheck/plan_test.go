@@ -37,12 +37,11 @@ func TestPlanResolvesPools(t *testing.T) {
 			}
 		}
 	}
-	first, named := slot(one, "http /healthz"), slot("origin.example.org:8080", "http /healthz")
 	fixed := slot("192.0.2.9:9", "tcp")
-	f("own", first, named, first, steer.Always)
-	f("target", fixed, fixed, fixed)
-	f("calculated", p.Check("any"), p.Check("any"), p.Check("any"))
-	f("none", steer.Always, steer.Always)
+	for _, pool := range []string{"own", "target", "calculated", "none"} { // an endpoint has a slot of its own in each pool
+		first, named := slot(one, "member of pool "+pool), slot("origin.example.org:8080", "member of pool "+pool)
+		f(pool, first, named, first, steer.Always)
+	}
 	f("no such pool", steer.Always)
 	if p.Endpoint("own", -1) != steer.Always {
 		t.Error("a negative index has a slot")
@@ -73,15 +72,18 @@ func TestPlanResolvesAcceleratorGroups(t *testing.T) {
 	}}
 	board := healthcheck.NewBoard()
 	p := healthcheck.NewPlan(cfg, board)
+	slot := func(endpoint string) steer.Slot {
+		return board.Slot(healthcheck.Key{Endpoint: endpoint, Check: "member of accelerator a"})
+	}
 	f := func(name string, group, endpoint int, want steer.Slot) {
 		t.Helper()
 		if got := p.Group(name, group, endpoint); got != want {
 			t.Errorf("%s group %d endpoint %d: slot %d, want %d", name, group, endpoint, got, want)
 		}
 	}
-	f("a", 0, 0, board.Slot(healthcheck.Key{Endpoint: "192.0.2.1:9001", Check: "tcp"})) // where its flows go
-	f("a", 0, 1, board.Slot(healthcheck.Key{Endpoint: "192.0.2.2:7000", Check: "tcp"}))
-	f("a", 1, 0, steer.Always)
+	f("a", 0, 0, slot("192.0.2.1:9001")) // where its flows go
+	f("a", 0, 1, slot("192.0.2.2:7000"))
+	f("a", 1, 0, slot("192.0.2.3:7000"))
 	f("a", 0, 2, steer.Always)
 	f("a", 2, 0, steer.Always)
 	f("b", 0, 0, steer.Always)

@@ -54,7 +54,9 @@ type Verdict struct {
 	Key       Key
 	Names     []string // of the checks in the configuration that use it, sorted; never empty, read only
 	State     State
-	Since     time.Time     // when State began; zero while Unknown
+	Order     Order         // the operator's word in force; its Force is NoForce when there is none
+	HeldUntil time.Time     // until when it stays down because it flaps; zero: it is not held. It may be past
+	Since     time.Time     // when State began, or the order was given; zero while Unknown
 	Last      time.Time     // when the last probe ended; zero before the first
 	Reason    string        // outcome of the last probe, such as "200 in 1.2ms"; empty before the first
 	Latency   time.Duration // of the last probe: to the connection, or to the end of the response head

@@ -130,7 +130,7 @@ func (w *walker) verdict(m *member) string {
 			own = "up"
 		}
 		if r, ok := w.health.(Reasoner); ok {
-			own += " (" + r.Reason(m.Slot) + ")"
+			own = withReason(own, r.Reason(m.Slot))
 		}
 	}
 	if m.target != nil && m.EvaluateTargetHealth {
@@ -140,4 +140,12 @@ func (w *walker) verdict(m *member) string {
 		return own + ", target down"
 	}
 	return own
+}
+
+// withReason adds why a member is up or down; without a reason nothing looks at it.
+func withReason(own, reason string) string {
+	if reason == "" {
+		return "no check"
+	}
+	return own + " (" + reason + ")"
 }

@@ -50,7 +50,7 @@ func (t *Transport) Do(ctx context.Context, target *Target, request *Request) (*
 	var response *httpwire.Response
 	for pick := range target.Tree.Candidates(&client, health) {
 		var more bool
-		if response, more = c.endpoint(&target.Endpoints[pick.Leaf], budget); !more {
+		if response, more = c.endpoint(pick.Leaf, budget); !more {
 			break
 		}
 	}
@@ -93,7 +93,8 @@ func (c *call) body() *requestBody {
 
 // endpoint asks one endpoint, twice when its connection was dead. It returns true when the next candidate is to be asked; c
 // holds what came of this one.
-func (c *call) endpoint(e *Endpoint, budget *budget) (*httpwire.Response, bool) {
+func (c *call) endpoint(index int, budget *budget) (*httpwire.Response, bool) {
+	e := &c.target.Endpoints[index]
 	peer := c.transport.peer(c.target, e)
 	for second := false; ; second = true {
 		if !peer.enter(c.target.MaxConns) {
@@ -107,6 +108,7 @@ func (c *call) endpoint(e *Endpoint, budget *budget) (*httpwire.Response, bool) 
 		response, err := a.run(c.ctx)
 		o := outcome{safe: safeMethod(c.request.Head.Method), second: second, more: c.asked < c.attempts()}
 		c.note(e, a, response, err, &o)
+		c.observe(index, &o)
 		step, costs := decide(o)
 		if step == stop || !c.pay(costs, budget) {
 			return response, false
@@ -145,6 +147,26 @@ func (c *call) note(e *Endpoint, a *attempt, response *httpwire.Response, err er
 		at.Connect = time.Since(a.began)
 	}
 	c.fail(at, failure)
+}
+
+// observe tells how an attempt ended when the endpoint is to be judged by it.
+func (c *call) observe(endpoint int, o *outcome) {
+	if c.target.Observer == nil || o.gone || o.stale || o.status == 0 && !blames(c.err) {
+		return
+	}
+	c.target.Observer.Attempted(endpoint, o.status)
+}
+
+// blames reports whether a failure is the endpoint's.
+func blames(err *fault.Error) bool {
+	if err == nil {
+		return false
+	}
+	switch err.Code {
+	case fault.Connect, fault.OriginTimeout, fault.OriginProtocol, fault.OriginAborted:
+		return true
+	}
+	return false
 }
 
 // fail records a failed attempt.
