@@ -282,6 +282,9 @@ func (b *Board) publish(r *row, w word, changes *[]change) {
 			b.publish(r.inverse, invert(w), changes)
 		}
 	}
+	if r.member != nil && w&reachDown != 0 && !r.member.until.IsZero() {
+		b.readmit(r, "its check takes over: it is down", changes)
+	}
 	b.settle(r, changes)
 }
 

@@ -91,7 +91,7 @@ func (b *Board) endEjections(now time.Time) {
 			}
 		}
 		if !now.Before(g.sweep) {
-			b.sweepGroup(g)
+			b.sweepGroup(g, now)
 			g.sweep = now.Add(g.rules.Interval)
 		}
 		b.sooner(g.sweep)

@@ -18,8 +18,9 @@ type machine struct {
 	failures  int // in a row
 	counted   int // failures since state began or since rules.ok successes in a row; 0 without rules.ok
 
-	flaps   float64   // how often it went from Up to Down, each counting half as much after every half-life; as of flapped
+	flaps   float64   // how often it went from Up to Down, each counting half as much after every half-life it was up
 	flapped time.Time // when it last went from Up to Down under a hold
+	rose    time.Time // when it last came up
 }
 
 // rules are the thresholds of a machine. Thresholds below 1 mean 1.
@@ -74,6 +75,7 @@ func (m *machine) success(now time.Time, r rules) bool {
 		return false
 	}
 	m.enter(Up)
+	m.rose = now
 	return true
 }
 
@@ -89,8 +91,8 @@ func (m *machine) flap(now time.Time, h hold) {
 		m.flaps, m.flapped = 0, time.Time{}
 		return
 	}
-	if !m.flapped.IsZero() && h.halfLife > 0 {
-		m.flaps *= math.Exp2(-max(0, now.Sub(m.flapped).Seconds()) / h.halfLife.Seconds())
+	if h.halfLife > 0 { // only being up is peace; else a long hold would make the next one short
+		m.flaps *= math.Exp2(-max(0, now.Sub(m.rose).Seconds()) / h.halfLife.Seconds())
 	}
 	m.flaps++
 	m.flapped = now

@@ -23,6 +23,7 @@ type member struct {
 	ejected   time.Time // when the one under way began
 	until     time.Time // when it ends; zero: none is under way
 	why       string    // it began
+	back      time.Time // when the last one ended
 }
 
 // group is a pool whose endpoints are judged by their requests.
@@ -200,7 +201,7 @@ func (b *Board) eject(r *row, cause, why string) {
 // readmit ends an ejection. The caller holds mu.
 func (b *Board) readmit(r *row, why string, changes *[]change) {
 	m := r.member
-	m.ejected, m.until, m.why = time.Time{}, time.Time{}, ""
+	m.ejected, m.until, m.why, m.back = time.Time{}, time.Time{}, "", time.Now()
 	m.tally.clear()
 	b.doubt.note(true)
 	b.settle(r, changes)
@@ -232,9 +233,9 @@ func (b *Board) relent(r *row, changes *[]change) {
 	}
 }
 
-// sweepGroup ends an interval of a pool: success rates are compared, and a member that was not ejected has one ejection less
-// to answer for. The caller holds mu.
-func (b *Board) sweepGroup(g *group) {
+// sweepGroup ends an interval of a pool: success rates are compared, and a member that was in for all of it has one ejection
+// less to answer for. The caller holds mu.
+func (b *Board) sweepGroup(g *group, now time.Time) {
 	var rated []*row
 	var rates []float64
 	for _, r := range g.members {
@@ -242,7 +243,9 @@ func (b *Board) sweepGroup(g *group) {
 		if !r.member.until.IsZero() {
 			continue
 		}
-		r.member.ejections = max(0, r.member.ejections-1)
+		if now.Sub(r.member.back) >= g.rules.Interval {
+			r.member.ejections = max(0, r.member.ejections-1)
+		}
 		if requests >= uint64(g.rules.MinRequests) {
 			rated = append(rated, r)
 			rates = append(rates, float64(good)/float64(requests))

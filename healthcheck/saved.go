@@ -45,6 +45,7 @@ type saved struct {
 	Counted   int           `json:"counted,omitempty"`
 	Flaps     float64       `json:"flaps,omitempty"`
 	Flapped   time.Time     `json:"flapped,omitzero"`
+	Rose      time.Time     `json:"rose,omitzero"`
 	Probes    uint64        `json:"probes,omitempty"`
 	Flips     uint64        `json:"flips,omitempty"`
 }
@@ -98,7 +99,7 @@ func (b *Board) saveRow(r *row, all *savedBoard) {
 		all.Checks = append(all.Checks, saved{
 			Endpoint: r.key.Endpoint, Check: r.key.Check, State: m.state.String(), Since: utc(r.since), Last: utc(r.last),
 			Reason: r.reason, Latency: r.latency, Successes: m.successes, Failures: m.failures, Counted: m.counted,
-			Flaps: m.flaps, Flapped: utc(m.flapped), Probes: r.probes, Flips: r.flips,
+			Flaps: m.flaps, Flapped: utc(m.flapped), Rose: utc(m.rose), Probes: r.probes, Flips: r.flips,
 		})
 	}
 }
@@ -208,6 +209,7 @@ func (b *Board) recall(r *row) {
 	state, _ := parseState(s.State)
 	r.machine = machine{
 		state: state, successes: s.Successes, failures: s.Failures, counted: s.Counted, flaps: s.Flaps, flapped: s.Flapped,
+		rose: s.Rose,
 	}
 	r.since, r.last, r.reason, r.latency, r.probes, r.flips = s.Since, s.Last, clean(s.Reason), s.Latency, s.Probes, s.Flips
 }
