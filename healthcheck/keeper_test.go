@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -267,5 +268,28 @@ func TestKeeperSaysOnceWhatIsWrong(t *testing.T) {
 	k.Save()
 	if n := strings.Count(out.String(), "health not saved"); n != 1 {
 		t.Errorf("said %d times:\n%s", n, out.String())
+	}
+}
+
+// BenchmarkSave encodes 10,000 verdicts, which is done at most every 5 s.
+func BenchmarkSave(b *testing.B) {
+	board := healthcheck.NewBoard()
+	checker := healthcheck.NewChecker(healthcheck.Options{Board: board, Dial: func(context.Context, string, string) (net.Conn, error) { return nothing{}, nil }})
+	checker.Apply(healthcheck.NewPlan(many(10000), board))
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error, 1)
+	go func() { done <- checker.Run(ctx) }()
+	if err := checker.Settled(ctx); err != nil {
+		b.Fatal(err)
+	}
+	cancel()
+	<-done
+	b.ReportAllocs()
+	for b.Loop() {
+		text, err := board.Save()
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(len(text)), "B/file")
 	}
 }
