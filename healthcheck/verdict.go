@@ -11,9 +11,18 @@
 // with its counters and its place in the schedule. A verdict begins Unknown, which counts as up. The first success makes it
 // Up at once; `fall` failures in a row make it Down, and until then the probes follow each other quickly, so that an endpoint
 // that was dead from the start is known soon. Afterwards `rise` successes bring it up and `fall` failures take it down, at
-// the configured interval.
+// the configured interval, or as config.Counting and config.HoldDown say.
 //
-// Every type here is safe for concurrent use.
+// Three more have a say. An operator's Order beats every probe. A Watch hears how requests end and ejects endpoints that fail
+// them, for this edge only. A Keeper keeps all of it in a file over a restart:
+//
+//	board.Order("192.0.2.1:80", healthcheck.Drain, time.Hour)
+//	plan.Watch("web").Saw(0, healthcheck.GatewayError)
+//	keeper := healthcheck.NewKeeper(board, stateDir, log)
+//	keeper.Load()                              // before the first plan
+//	go keeper.Run(ctx)
+//
+// Every type here is safe for concurrent use, but a Keeper's Save.
 package healthcheck
 
 import (

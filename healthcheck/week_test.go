@@ -36,8 +36,8 @@ func TestWeek(t *testing.T) {
 				r.order("rows", healthcheck.Drain, time.Hour)
 			}
 			r.pass(step)
-			for _, name := range []string{"held", "flapping", "counted", "rows"} {
-				v := r.verdict(name)
+			for _, v := range r.board.Verdicts() {
+				name := v.Names[0]
 				if v.State == healthcheck.Up {
 					upTime[name] += step
 				}
