@@ -194,7 +194,11 @@ func (c *Checker) attend() (time.Duration, bool) {
 func (c *Checker) report(e *event) {
 	switch e.kind {
 	case "ejected":
-		c.metrics.ejections.WithLabelValues(e.scope, e.cause).Inc()
+		c.mu.Lock()
+		if _, used := c.judged[e.scope]; used { // else Apply has just removed the series
+			c.metrics.ejections.WithLabelValues(e.scope, e.cause).Inc()
+		}
+		c.mu.Unlock()
 		c.log.Warn("endpoint ejected", "pool", e.scope, "endpoint", e.endpoint, "reason", e.reason, "until", clock(e.until))
 	case "readmitted":
 		c.log.Info("endpoint readmitted", "pool", e.scope, "endpoint", e.endpoint, "reason", e.reason)
