@@ -77,7 +77,9 @@ type UnknownTarget struct {
 // Error names some of the targets there are.
 func (e *UnknownTarget) Error() string {
 	text := fmt.Sprintf("no target %q", e.Target)
-	if e.Near != "" {
+	if e.Near == "" {
+		text += "."
+	} else {
 		text += fmt.Sprintf("; did you mean %q?", e.Near)
 	}
 	switch shown := e.Known[:min(len(e.Known), maxShownTargets)]; {

@@ -178,8 +178,8 @@ func TestUnknownTargetIsExplained(t *testing.T) {
 		const there = " There are 192.0.2.1:80, 192.0.2.2:80, edge-a, edge-b"
 		f("egde-a", `no target "egde-a"; did you mean "edge-a"?`+there)
 		f("192.0.2.1:88", `no target "192.0.2.1:88"; did you mean "192.0.2.1:80"?`+there)
-		f("something else", `no target "something else"`+there)
-		f("", `no target ""`+there)
+		f("something else", `no target "something else".`+there)
+		f("", `no target "".`+there)
 		for i := range 1001 {
 			_, err := r.board.Order("edge-a", healthcheck.Drain, time.Duration(i+1)*time.Second)
 			if err != nil {
