@@ -88,7 +88,8 @@ func (b *Board) memberReason(r *row) string {
 			text += "; its check: " + under
 		}
 	}
-	if r.order != nil {
+	// A word about an address is about its check too: it is said once.
+	if under := r.member.under; r.order != nil && (under == nil || under.order == nil || *under.order != *r.order) {
 		return r.order.words(text)
 	}
 	return text
