@@ -27,7 +27,7 @@ func (d *document) checks(top object) []Check {
 // check decodes one check, named or inline. What only some types have is read when the type is known.
 func (d *document) check(c cursor, name string) Check {
 	fields := checkFields()
-	keys := []string{"type", "target", "port", "interval", "timeout", "rise", "fall", "inverted", "disabled"}
+	keys := []string{"type", "target", "port", "interval", "timeout", "rise", "fall", "count", "hold_down", "inverted", "disabled"}
 	for _, f := range fields {
 		keys = append(keys, f.key)
 	}
@@ -37,7 +37,7 @@ func (d *document) check(c cursor, name string) Check {
 		k.Type, _ = c.Enum(checkTypes()...)
 	}
 	if k.Type == "calculated" || k.Type == "manual" {
-		o.Refuse(noProbe(k.Type), "target", "port", "interval", "timeout", "rise", "fall")
+		o.Refuse(noProbe(k.Type), "target", "port", "interval", "timeout", "rise", "fall", "count", "hold_down")
 	} else {
 		yamldoc.Set(o, "target", &k.Target, readDialAddress)
 		readPort(o, &k)
@@ -54,6 +54,7 @@ func (d *document) check(c cursor, name string) Check {
 		readTiming(o, &k)
 		o.Integer("rise", &k.Rise, 1, 1000)
 		o.Integer("fall", &k.Fall, 1, 1000)
+		readDamping(o, &k)
 	}
 	o.Boolean("inverted", &k.Inverted)
 	o.Boolean("disabled", &k.Disabled)

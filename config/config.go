@@ -142,6 +142,8 @@ type Check struct {
 	Timeout  time.Duration  // below Interval; default 2 s, or half of Interval when that is less; a preset sets it
 	Rise     int            // successes in a row to come up; default 2, or 3 with a preset
 	Fall     int            // failures in a row to go down; default 3
+	Count    *Counting      // nil: Rise and Fall; else it takes their place
+	HoldDown *HoldDown      // nil: an endpoint comes up as soon as it has succeeded often enough
 	Inverted bool           // success means down
 	Disabled bool           // not probed: healthy, or down when Inverted (Route 53's forced-down idiom)
 	Verify   bool           // https, and h2, tls and grpc over TLS: verify the certificate; default false, as Route 53
@@ -172,6 +174,21 @@ type Quorum struct {
 	HoldLast     time.Duration // how long the last opinion is held without a quorum; default 5 min
 }
 
+// Counting is how gdnsd counts: failures add up while the endpoint is up, and are forgotten only after OK successes in a row.
+type Counting struct {
+	Up   int // successes in a row to come up; default 20
+	OK   int // successes in a row that forgive the failures so far; default 10
+	Down int // failures, in a row or not, to go down; default 10
+}
+
+// HoldDown keeps an endpoint that goes up and down, down for longer each time: Min after the first time, doubled by each
+// further one, at most Max. The count of times halves every HalfLife.
+type HoldDown struct {
+	Min      time.Duration // default: the interval of the check
+	Max      time.Duration // default 5 min, or Min when that is more
+	HalfLife time.Duration // default 5 min
+}
+
 // StatusRange is an inclusive range of HTTP statuses.
 type StatusRange struct{ From, To int }
 
@@ -181,6 +198,7 @@ type Pool struct {
 	Policy    string // simple, weighted, failover, latency, round-robin, least-outstanding, hash, least-latency; default simple
 	Check     string // name of a Check; empty: endpoints are always up
 	Endpoints []Endpoint
+	Passive   Passive // how requests judge endpoints; zero: they do not
 
 	Hash           HashKey       // what stays together under policy hash
 	SlowStart      time.Duration // how long the share of a recovered endpoint grows: 30 s to 15 min; 0: it has all of it at once
@@ -227,6 +245,24 @@ type Discovery struct {
 	Weight int    // likewise; 0-255; default 1
 	Line   int
 }
+
+// Passive is how the requests that a pool serves judge its endpoints: one that fails them is ejected, which means asked last,
+// for a while. The defaults are those of a pool that says `passive: on`; a pool of several endpoints that says nothing has
+// only GatewayFailures.
+type Passive struct {
+	ServerErrors    int           // 5xx and gateway failures in a row that eject; default 5, 0: do not
+	GatewayFailures int           // 502, 503, 504 and endpoints not reached, in a row, that eject; default 5, 0: do not
+	Deviations      float64       // standard deviations below the mean success rate that eject; default 1.9, 0: do not
+	MinEndpoints    int           // with MinRequests each, before success rates are compared; default 5
+	MinRequests     int           // in one Interval; default 100
+	Interval        time.Duration // over which success rates are taken; default 10 s
+	BaseEjection    time.Duration // of the first ejection; the n-th lasts n times as long; default 30 s
+	MaxEjection     time.Duration // default 300 s
+	MaxShare        float64       // percent of the pool ejected at once, but always one; default 10
+}
+
+// On reports whether anything of it is switched on.
+func (p *Passive) On() bool { return p.ServerErrors > 0 || p.GatewayFailures > 0 || p.Deviations > 0 }
 
 // Endpoint is one server of a pool.
 type Endpoint struct {

@@ -45,7 +45,7 @@ trusted_proxies: [10.0.0.0/8, 192.0.2.7]
 resolvers: [192.0.2.53, "[2001:db8::53]:5353"]
 checks:
   h: {type: https, target: "192.0.2.1:443", host: www.example.org, path: /x, expect: [200, 3xx], interval: 5s, timeout: 1s, rise: 1, fall: 1, inverted: true, verify: true}
-  t: {type: tcp, target: "192.0.2.1:80", disabled: true}
+  t: {type: tcp, target: "192.0.2.1:80", disabled: true, count: {up: 3, ok: 2, down: 1}, hold_down: {min: 1s, max: 1m, half_life: 1m}}
   k: {type: calculated, of: [h, t, m], at_least: 1}
   m: {type: manual, inverted: true}
   r: {type: http, preset: route53, interval: 10s, method: HEAD, headers: {X-A: "1", Authorization: Bearer x}}
@@ -60,6 +60,7 @@ pools:
   web:
     policy: failover
     check: h
+    passive: {consecutive_5xx: 5, consecutive_gateway: 5, success_rate_deviations: 1.9, success_rate_endpoints: 5, success_rate_requests: 100, interval: 10s, base_ejection: 30s, max_ejection: 5m, max_share: 10}
     endpoints:
       - {address: "192.0.2.1:80", region: eu, weight: 3, role: primary}
       - {address: "backend.example.org:80", region: us, role: secondary, capacity: 10}

@@ -17,7 +17,7 @@ func (d *document) pools(top object) []Pool {
 
 func (d *document) pool(c cursor) Pool {
 	p := Pool{Name: c.Key(), Policy: "simple"}
-	o := c.Object("policy", "check", "endpoints", "discover", "max_vanish",
+	o := c.Object("policy", "check", "endpoints", "discover", "max_vanish", "passive",
 		"hash", "slow_start", "sticky", "panic", "min_healthy", "max_outstanding")
 	o.Enum("policy", &p.Policy, "simple", "weighted", "failover", "latency", "round-robin", "least-outstanding", "hash", "least-latency")
 	o.Text("check", &p.Check)
@@ -47,9 +47,10 @@ func (d *document) pool(c cursor) Pool {
 		}
 		p.Endpoints = append(p.Endpoints, e)
 	}
-	if at, written := o.Get("min_healthy"); written && p.MinHealthy > len(p.Endpoints) && at.Clean() {
+	if at, written := o.Get("min_healthy"); written && len(p.Discover) == 0 && p.MinHealthy > len(p.Endpoints) && at.Clean() {
 		at.Errorf("%s is more than the pool's %d endpoints", at.Unquoted(), len(p.Endpoints))
 	}
+	readPassive(o, &p)
 	return p
 }
 

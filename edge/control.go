@@ -8,6 +8,7 @@ import (
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/edge/admin"
 	"github.com/meridian-edge/meridian/edge/discover"
+	"github.com/meridian-edge/meridian/healthcheck"
 )
 
 // Status is the node on one page, as the admin API shows it.
@@ -33,16 +34,20 @@ type Status struct {
 	Discovery []discover.Status `json:"discovery,omitempty"` // where endpoints come from
 }
 
-// Verdict is one line of the health page.
+// Verdict is one line of the health page: a check at an endpoint or, with Pool, an endpoint of a pool that counts otherwise
+// than its check says.
 type Verdict struct {
 	Endpoint  string    `json:"endpoint,omitempty"`
+	Pool      string    `json:"pool,omitempty"` // or accelerator; Checks is then empty
 	Checks    []string  `json:"checks"`
-	State     string    `json:"state"`
+	State     string    `json:"state"` // unknown, up, down; with Pool also ejected
 	Since     time.Time `json:"since"`
 	Reason    string    `json:"reason"`
 	LatencyMS float64   `json:"latency_ms"`
 	Probes    uint64    `json:"probes"`
 	Flips     uint64    `json:"flips"`
+	Forced    string    `json:"forced,omitempty"` // the operator's word: up, down, drain
+	Until     time.Time `json:"until,omitzero"`   // when that, or the ejection, ends; zero: when it is taken back
 }
 
 var _ admin.Node = (*Node)(nil)
@@ -100,8 +105,51 @@ func (n *Node) verdicts() []Verdict {
 			Endpoint: v.Key.Endpoint, Checks: v.Names, State: v.State.String(), Since: v.Since, Reason: v.Reason,
 			LatencyMS: float64(v.Latency.Microseconds()) / 1000, Probes: v.Probes, Flips: v.Flips,
 		}
+		if v.Order.Force != healthcheck.NoForce {
+			out[i].Forced, out[i].Until = v.Order.Force.String(), v.Order.Until
+		}
+	}
+	for _, m := range n.organs.board.Members() {
+		v := Verdict{Endpoint: m.Endpoint, Pool: m.Scope, Checks: []string{}, State: "up", Reason: m.Reason}
+		switch {
+		case m.Order.Force != healthcheck.NoForce:
+			v.Forced, v.Since, v.Until = m.Order.Force.String(), m.Order.Given, m.Order.Until
+			if !m.Up {
+				v.State = "down"
+			}
+		case !m.Ejected.IsZero():
+			v.State, v.Since, v.Until = "ejected", m.Ejected, m.Until
+		default:
+			continue // it says what its check says
+		}
+		out = append(out, v)
 	}
 	return out
+}
+
+// Order is the answer to Force.
+type Order struct {
+	Target string    `json:"target"`
+	State  string    `json:"state"` // up, down, drain, clear
+	Until  time.Time `json:"until,omitzero"`
+}
+
+// Force implements admin.Operator. Every word is logged: who looks at traffic later will ask who moved it.
+func (n *Node) Force(target, state string, d time.Duration) (any, error) {
+	force, err := healthcheck.ParseForce(state)
+	if err != nil {
+		return nil, err
+	}
+	o, err := n.organs.board.Order(target, force, d)
+	if err != nil {
+		return nil, err
+	}
+	attrs := []any{"target", o.Target, "state", o.Force.String()}
+	if !o.Until.IsZero() {
+		attrs = append(attrs, "until", o.Until.UTC().Format(time.RFC3339))
+	}
+	n.log.Info("operator's order", attrs...)
+	return Order{Target: o.Target, State: o.Force.String(), Until: o.Until}, nil
 }
 
 // Explain implements admin.Inspector.

@@ -72,3 +72,18 @@ func revision() string {
 	}
 	return ""
 }
+
+// newPlacesMetrics registers what is known of the place database.
+func newPlacesMetrics(reg prometheus.Registerer) (built *prometheus.GaugeVec, reloads *prometheus.CounterVec) {
+	built = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "meridian_geo_database_built_timestamp_seconds", Help: "When the data of the place database that serves was made.",
+	}, []string{"source"})
+	reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "meridian_geo_reloads_total", Help: "Changed place databases, by result: loaded, or refused as damaged.",
+	}, []string{"result"})
+	for _, result := range []string{"loaded", "refused"} {
+		reloads.WithLabelValues(result)
+	}
+	reg.MustRegister(built, reloads)
+	return built, reloads
+}

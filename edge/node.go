@@ -25,6 +25,7 @@ import (
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns"
+	"github.com/meridian-edge/meridian/healthcheck"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 	"github.com/meridian-edge/meridian/proxy"
@@ -85,6 +86,10 @@ func New(o Options) (*Node, error) {
 	if n.organs, err = newOrgans(o, registry, n); err != nil {
 		return nil, err
 	}
+	if dir := o.Config.StateDir; dir != "" {
+		n.organs.keeper = healthcheck.NewKeeper(n.organs.board, dir, o.Log)
+		n.organs.keeper.Load() // before the first plan asks for slots
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if err := n.install(o.Config); err != nil {
@@ -135,6 +140,9 @@ func (n *Node) Run(ctx context.Context) error {
 	group.start(n.organs.checker.Run)
 	group.start(n.organs.fleet.Run)
 	group.start(n.organs.discover.Run)
+	if n.organs.keeper != nil {
+		group.start(n.organs.keeper.Run)
+	}
 	if n.organs.access != nil {
 		group.start(n.organs.access.Run)
 	}

@@ -21,6 +21,7 @@ type organs struct {
 	board    *healthcheck.Board
 	checker  *healthcheck.Checker
 	fleet    *healthcheck.Fleet
+	keeper   *healthcheck.Keeper // nil: nothing is kept over a restart
 	cache    *cache.Store
 	origin   *origin.Transport
 	dns      *dns.Server

@@ -44,19 +44,8 @@ type placeData struct {
 }
 
 func newPlaces(log *slog.Logger, reg prometheus.Registerer) *placesOrgan {
-	p := &placesOrgan{
-		log: log,
-		built: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "meridian_geo_database_built_timestamp_seconds", Help: "When the data of the place database that serves was made.",
-		}, []string{"source"}),
-		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "meridian_geo_reloads_total", Help: "Changed place databases, by result: loaded, or refused as damaged.",
-		}, []string{"result"}),
-	}
-	for _, result := range []string{"loaded", "refused"} {
-		p.reloads.WithLabelValues(result)
-	}
-	reg.MustRegister(p.built, p.reloads)
+	p := &placesOrgan{log: log}
+	p.built, p.reloads = newPlacesMetrics(reg)
 	return p
 }
 

@@ -31,7 +31,7 @@ import (
 //
 // What operators do, through the admin socket:
 //
-//	reload | status | purge URL | explain URL|NAME [CLIENT]
+//	reload | status | purge URL | explain URL|NAME [CLIENT] | force TARGET STATE [FOR]
 //
 // What clients do. A + names a response field to print; a URL without a port goes to the node's first listener of its scheme:
 //
@@ -81,7 +81,7 @@ func (w *world) verbs() map[string]func(t *testing.T, args []string) string {
 	return map[string]func(*testing.T, []string) string{
 		"origin": w.origin, "open": w.open, "kill": w.kill, "back": w.back,
 		"start": w.start, "edit": w.edit, "write": w.write,
-		"reload": w.reload, "status": w.status, "purge": w.purge, "explain": w.explain,
+		"reload": w.reload, "status": w.status, "purge": w.purge, "explain": w.explain, "force": w.force,
 		"curl": w.curl, "raw": w.raw, "h3": w.h3, "dig": w.dig, "kdig": w.kdig, "load": w.load, "end-load": w.stopLoad,
 		"requests": w.requests, "wait-requests": w.waitRequests,
 		"metric": w.metric, "wait-metric": w.waitMetric, "wait-health": w.waitHealth, "logged": w.logged,
@@ -169,6 +169,19 @@ func (w *world) purge(t *testing.T, args []string) string {
 		return refused
 	}
 	return fmt.Sprintf("objects %d\n", receipt.Objects)
+}
+
+func (w *world) force(t *testing.T, args []string) string {
+	query := url.Values{"target": {w.real(t, args[0])}, "state": {args[1]}}
+	if len(args) > 2 {
+		query.Set("for", args[2])
+	}
+	var o edge.Order
+	if refused := w.call(t, "POST", "/v1/health/force", query, &o); refused != "" {
+		refused, _, _ = strings.Cut(strings.TrimSpace(refused), " There are ") // sorted by the real ports
+		return w.plain(refused) + "\n"
+	}
+	return w.plain(o.Target) + " " + o.State + "\n"
 }
 
 func (w *world) explain(t *testing.T, args []string) string {

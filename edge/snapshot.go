@@ -65,7 +65,7 @@ func (n *Node) build(cfg *config.Config, old *snapshot) (*snapshot, error) {
 		return nil, fmt.Errorf("zones: %w", err)
 	}
 	s.router, err = proxy.Build(filled, proxy.Deps{
-		Cache: n.organs.cache, Origin: n.organs.origin, Health: n.organs.board.Reach(), Slot: s.plan.Endpoint,
+		Cache: n.organs.cache, Origin: n.organs.origin, Health: n.organs.board.Reach(), Slot: s.plan.Endpoint, Observer: s.observer,
 		Regions: regions, Log: n.organs.access, Metrics: n.organs.http,
 	})
 	if err != nil {

@@ -21,8 +21,18 @@ type Board struct {
 
 	mu sync.Mutex // guards the fields below and every row
 
-	rows  []*row // by slot
-	byKey map[Key]*row
+	rows     []*row // by slot
+	byKey    map[Key]*row
+	groups   map[string]*group      // pools whose endpoints are judged by their requests
+	orders   map[string]*Order      // by target
+	saved    map[Key]*saved         // read from a file and not asked for yet
+	lost     map[Key]*savedEjection // likewise
+	forgetAt time.Time              // when saved is not believed any more
+	soon     time.Time              // when an order or ejection ends, or a group is to be swept; zero: never
+	events   []event                // for the log and the metrics, until Checker takes them
+	doubt    doubt                  // what a file does not hold yet
+
+	wake chan struct{} // has room for one: soon has come forward, or there are events
 }
 
 const chunkSize = 1024
@@ -33,8 +43,8 @@ type chunk struct {
 	turned [chunkSize]atomic.Int64 // Unix nanoseconds; 0: never
 }
 
-// row is the part of a slot that takes the lock to read. There are three kinds: a probed (or disabled) check, a calculated
-// one, and the inverse of either.
+// row is the part of a slot that takes the lock to read. There are four kinds: a probed (or disabled) check, a calculated
+// one, the inverse of either, and an endpoint of a pool or accelerator, which follows one of those.
 type row struct {
 	key   Key
 	slot  steer.Slot
@@ -44,11 +54,17 @@ type row struct {
 	base    *row   // of an inverse: the row it is the opposite of; the fields below are then unused
 	inverse *row   // the opposite of this row, when there is one
 	parents []*row // calculated rows that count this one
+	members []*row // endpoints of pools that follow this one
+
+	said   word    // by probes, children, base or check, before anybody's word; what an inverse turns round
+	order  *Order  // the operator's word in force here; nil: none
+	member *member // nil: no endpoint of a pool
 
 	calc    *calculation // nil: probed or disabled
 	machine machine
 	fleet   quorum.Opinion // what the votes say; with an Unknown state the fleet has no opinion but this node's
 	proving bool           // down until the first success, instead of up
+	hold    hold           // of the last result
 	since   time.Time
 	last    time.Time
 	reason  string
@@ -59,7 +75,10 @@ type row struct {
 
 // NewBoard returns an empty board.
 func NewBoard() *Board {
-	b := &Board{byKey: map[Key]*row{}}
+	b := &Board{
+		byKey: map[Key]*row{}, groups: map[string]*group{}, orders: map[string]*Order{}, saved: map[Key]*saved{},
+		lost: map[Key]*savedEjection{}, wake: make(chan struct{}, 1),
+	}
 	b.chunks.Store(new([]*chunk))
 	return b
 }
@@ -82,7 +101,7 @@ func (b *Board) Alive() steer.Health { return (*alive)(b) }
 // Epoch changes after any slot has changed. Who remembers a decision reads the epoch first and the slots after it.
 func (b *Board) Epoch() uint64 { return b.epoch.Load() }
 
-// Verdicts returns a copy of every verdict the applied plan uses, sorted by first name, endpoint and check.
+// Verdicts returns a copy of the verdict of every check the applied plan uses, sorted by first name, endpoint and check.
 func (b *Board) Verdicts() []Verdict {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -107,23 +126,36 @@ func (b *Board) verdict(r *row) Verdict {
 	if r.base != nil {
 		from = r.base
 	}
-	return Verdict{
+	v := Verdict{
 		Key: r.key, Names: r.names, State: State(b.load(r.slot) & stateBits),
 		Since: from.since, Last: from.last, Reason: r.explained(from), Latency: from.latency,
 		Successes: from.machine.successes, Failures: from.machine.failures, Probes: from.probes, Flips: from.flips,
-		Proving: from.proving && from.machine.state == Unknown,
+		Proving:   from.proving && from.machine.state == Unknown,
+		HeldUntil: from.machine.heldUntil(from.hold),
 	}
+	if r.order != nil {
+		v.Order = *r.order
+		v.Since = r.order.Given
+	}
+	return v
 }
 
 // explained is the reason of a row as one reads it.
 func (r *row) explained(from *row) string {
-	if r == from || from.reason == "" {
-		return from.reason
+	text := from.reason
+	if held := from.machine.heldUntil(from.hold); from.machine.successes > 0 && !held.IsZero() {
+		text += "; held down until " + clock(held) + " because it flaps"
 	}
-	return "inverted: " + from.reason
+	if r != from && text != "" {
+		text = "inverted: " + text
+	}
+	if r.order != nil {
+		return r.order.words(text)
+	}
+	return text
 }
 
-// reason says why a slot is up or down, for explanations. It takes the lock.
+// reason says why a slot is up or down, for explanations; empty: nothing looks at it. It takes the lock.
 func (b *Board) reason(s steer.Slot) string {
 	if s < 0 {
 		return "no check"
@@ -133,16 +165,21 @@ func (b *Board) reason(s steer.Slot) string {
 	if int(s) >= len(b.rows) {
 		return "no such check"
 	}
-	v := b.verdict(b.rows[s])
+	return b.rowReason(b.rows[s])
+}
+
+func (b *Board) rowReason(r *row) string {
+	if r.member != nil {
+		return b.memberReason(r)
+	}
+	v := b.verdict(r)
 	switch {
 	case v.Reason == "" && v.Proving:
 		return "new, and no success yet"
-	case v.Reason == "":
-		return "no result yet"
 	case v.Proving:
 		return v.Reason + "; new, and no success yet"
 	}
-	return v.Reason
+	return cmp.Or(v.Reason, "no result yet")
 }
 
 // prove makes a slot that nothing is known of, and that no plan in force uses, count as down until its first success: the slot of
@@ -206,11 +243,13 @@ func (b *Board) row(k Key, now time.Time) *row {
 		r.machine.state = Up
 		r.reason = "disabled"
 	}
+	b.recall(r)
 	if r.base != nil {
-		b.store(r, invert(b.load(r.base.slot)))
+		r.said = invert(r.base.said)
 	} else {
-		b.store(r, r.pack(r.machine.state))
+		r.said = r.pack(r.machine.state)
 	}
+	b.store(r, r.counts())
 	return r
 }
 
@@ -220,10 +259,10 @@ func (b *Board) expire(r *row, now time.Time) {
 		b.expire(r.base, now)
 		return
 	}
-	if r.calc != nil || r.key.Check == disabledCheck || r.used() || r.left.IsZero() || now.Sub(r.left) < keepVerdict {
+	if r.calc != nil || r.member != nil || r.key.Check == disabledCheck || r.used() || r.left.IsZero() || now.Sub(r.left) < keepVerdict {
 		return
 	}
-	*r = row{key: r.key, slot: r.slot, inverse: r.inverse, parents: r.parents}
+	*r = row{key: r.key, slot: r.slot, inverse: r.inverse, parents: r.parents, members: r.members, said: r.said}
 	b.publish(r, pack(Unknown), nil)
 }
 
@@ -246,42 +285,82 @@ type result struct {
 	latency time.Duration // to the answer, or to giving up
 }
 
-// record counts the result of a probe for a slot, and returns the changes of state it led to and the state since.
-func (b *Board) record(s steer.Slot, res result, rise, fall int) ([]change, State) {
+// record counts the result of a probe for a slot, and returns the changes of state it led to and what the probes say since.
+func (b *Board) record(s steer.Slot, res result, rules rules) ([]change, State) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.rows[s]
-	was := r.machine.state
+	was, steady := r.machine.state, r.machine.steady()
 	r.last = time.Now()
 	r.reason = res.reason
 	r.latency = res.latency
 	r.probes++
+	r.hold = rules.hold
 	var changes []change
-	if r.machine.record(res.ok, rise, fall) {
+	if r.machine.record(res.ok, r.last, rules) {
 		r.since = r.last
 		if was != Unknown {
 			r.flips++
 		}
 		b.publish(r, r.pack(r.machine.state), &changes)
 	}
+	b.doubt.note(!steady || !r.machine.steady())
+	if res.ok {
+		b.proven(r)
+	}
 	return changes, r.machine.state
 }
 
-// publish writes the word of a row and of everything derived from it, then moves the epoch. Changes of rows in use are
-// appended to changes when that is not nil. The caller holds mu.
+// probed is what the probes of a slot say, whatever the operator says.
+func (b *Board) probed(s steer.Slot) State {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.rows[s].machine.state
+}
+
+// publish takes what probes, children, base or check say about a row, and tells what is derived from it. Changes of rows in
+// use are appended to changes when that is not nil. The caller holds mu.
 func (b *Board) publish(r *row, w word, changes *[]change) {
-	old := b.load(r.slot)
+	if r.said != w {
+		r.said = w
+		if r.inverse != nil {
+			b.publish(r.inverse, invert(w), changes)
+		}
+	}
+	if r.member != nil && w&reachDown != 0 && !r.member.until.IsZero() {
+		b.readmit(r, "its check takes over: it is down", changes)
+	}
+	b.settle(r, changes)
+}
+
+// settle writes what a row counts as, tells everything that looks at it, and moves the epoch. The caller holds mu.
+func (b *Board) settle(r *row, changes *[]change) {
+	old, w := b.load(r.slot), r.counts()
 	if old == w {
 		return
 	}
 	b.store(r, w)
 	b.noteChange(r, old, changes)
-	if r.inverse != nil {
-		b.publish(r.inverse, invert(w), changes)
-	}
 	for _, p := range r.parents {
 		b.calculate(p, changes)
 	}
+	for _, m := range r.members {
+		b.publish(m, w, changes)
+	}
+	if r.member != nil && w&reachDown != 0 {
+		b.relent(r, changes)
+	}
+}
+
+// counts is what readers see of a row: the operator's word, else what is said, less what its requests came to.
+func (r *row) counts() word {
+	switch {
+	case r.order != nil:
+		return r.order.Force.word()
+	case r.member != nil && !r.member.until.IsZero():
+		return r.said | reachDown
+	}
+	return r.said
 }
 
 func (b *Board) noteChange(r *row, old word, changes *[]change) {
@@ -306,21 +385,22 @@ func (b *Board) store(r *row, w word) {
 }
 
 // adopt tells the board which rows the plan in force uses, and under which names.
-func (b *Board) adopt(names map[steer.Slot][]string) {
+func (b *Board) adopt(p *Plan) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	for s := range names { // rows that come back too late start anew
+	for s := range p.names { // rows that come back too late start anew
 		b.expire(b.rows[s], now)
 	}
 	for _, r := range b.rows {
 		before := r.used()
-		r.names = names[r.slot]
+		r.names = p.names[r.slot]
+		r.members = nil
 		if r.base != nil {
 			continue // its base looks at it
 		}
 		if r.inverse != nil {
-			r.inverse.names = names[r.inverse.slot]
+			r.inverse.names = p.names[r.inverse.slot]
 		}
 		switch after := r.used(); {
 		case after:
@@ -329,4 +409,6 @@ func (b *Board) adopt(names map[steer.Slot][]string) {
 			r.left = now
 		}
 	}
+	b.adoptMembers(p, now)
+	b.obey(nil)
 }

@@ -3,6 +3,7 @@ package healthcheck
 import (
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"time"
 
 	"github.com/meridian-edge/meridian/steer"
@@ -33,12 +34,17 @@ func (b *Board) calculatedSlot(atLeast int, children []steer.Slot, inverted bool
 			b.rows[s].parents = append(b.rows[s].parents, r)
 		}
 		b.calculate(r, nil)
+		b.recallCalculated(r)
 	}
 	if inverted {
 		return b.row(Key{Check: invertedPrefix + k.Check}, time.Now()).slot
 	}
 	return r.slot
 }
+
+const calculatedPrefix = "calculated "
+
+func calculated(k Key) bool { return strings.HasPrefix(k.Check, calculatedPrefix) }
 
 // calculatedPrint is the fingerprint of a calculated check: the count, and a hash over what is counted. The caller holds mu.
 func (b *Board) calculatedPrint(atLeast int, children []steer.Slot) string {
@@ -50,7 +56,7 @@ func (b *Board) calculatedPrint(atLeast int, children []steer.Slot) string {
 		}
 		fmt.Fprintf(h, "%s\x00%s\x00", k.Endpoint, k.Check)
 	}
-	return fmt.Sprintf("calculated %d of %d #%016x", atLeast, len(children), h.Sum64())
+	return fmt.Sprintf(calculatedPrefix+"%d of %d #%016x", atLeast, len(children), h.Sum64())
 }
 
 // calculate evaluates a calculated row and publishes it when it changed. Each opinion counts its own. The state is Unknown

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/steer"
 )
 
@@ -33,13 +34,14 @@ type Checker struct {
 	log     *slog.Logger
 	metrics *metrics
 	prober  prober
-	wake    chan struct{} // has room for one: the head of the queue may have changed
+	wake    chan struct{} // the board's: the head of the queue may have changed too
 
 	zero time.Time // of the grid of ticks
 
 	mu sync.Mutex // guards the fields below and every target; taken before Board.mu
 
-	names    []string // of the checks of the applied plan
+	names    []string                  // of the checks of the applied plan
+	judged   map[string]config.Passive // pools of the applied plan
 	targets  map[steer.Slot]*target
 	queue    queue
 	underway int
@@ -61,7 +63,7 @@ func NewChecker(o Options) *Checker {
 		log:     cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 		metrics: newMetrics(o.Registerer, o.Board),
 		prober:  prober{dial: dial, roots: o.RootCAs},
-		wake:    make(chan struct{}, 1),
+		wake:    o.Board.wake,
 		zero:    time.Now(),
 		targets: map[steer.Slot]*target{},
 		settled: make(chan struct{}),
@@ -73,7 +75,7 @@ func NewChecker(o Options) *Checker {
 // broken off. It may be called before Run, and at any time from any goroutine.
 func (c *Checker) Apply(p *Plan) {
 	c.mu.Lock()
-	c.board.adopt(p.names)
+	c.board.adopt(p)
 	for slot, t := range c.targets {
 		if p.targets[slot] == nil {
 			c.remove(t)
@@ -95,6 +97,12 @@ func (c *Checker) Apply(p *Plan) {
 		t.at = t.onTick(c.zero, t.at)
 		heap.Push(&c.queue, t)
 	}
+	for scope := range c.judged {
+		if _, kept := p.judged[scope]; !kept {
+			c.metrics.ejections.DeletePartialMatch(prometheus.Labels{"pool": scope})
+		}
+	}
+	c.judged = p.judged
 	old := c.names
 	c.names = p.allNames()
 	lost := slices.DeleteFunc(old, func(name string) bool {
@@ -110,7 +118,7 @@ func (c *Checker) Apply(p *Plan) {
 func (c *Checker) add(p *planned) *target {
 	t := &target{planned: *p}
 	c.targets[p.slot] = t
-	if State(c.board.load(p.slot)&stateBits) != Unknown {
+	if c.board.probed(p.slot) != Unknown {
 		t.settled = true // a verdict from before that is still believed
 		return t
 	}
@@ -129,7 +137,7 @@ func (c *Checker) update(t *target, next *planned, now time.Time) {
 	if !changed || t.index < 0 || t.round == 0 {
 		return
 	}
-	state := State(c.board.load(t.slot) & stateBits)
+	state := c.board.probed(t.slot)
 	if due := t.onTick(c.zero, t.started.Add(t.gap(state))); due.Before(t.at) {
 		t.at = due
 		if due.Before(now) {
@@ -164,10 +172,38 @@ func (c *Checker) settle(t *target) {
 }
 
 // nudge makes Run look at the queue again.
-func (c *Checker) nudge() {
-	select {
-	case c.wake <- struct{}{}:
-	default: // it is about to
+func (c *Checker) nudge() { c.board.nudge() }
+
+// attend lets the board do what is due and tells what happened there. It returns how long to wait for the next time; without
+// one a nudge will come.
+func (c *Checker) attend() (time.Duration, bool) {
+	now := time.Now()
+	events, next := c.board.attend(now)
+	for i := range events {
+		if e := &events[i]; e.change != nil {
+			c.metrics.changed(&e.change.verdict)
+			c.tell(e.change)
+		} else {
+			c.report(e)
+		}
+	}
+	return max(0, next.Sub(now)), !next.IsZero()
+}
+
+// report logs and counts what happened to an endpoint of a pool, or to an order.
+func (c *Checker) report(e *event) {
+	switch e.kind {
+	case "ejected":
+		c.mu.Lock()
+		if _, used := c.judged[e.scope]; used { // else Apply has just removed the series
+			c.metrics.ejections.WithLabelValues(e.scope, e.cause).Inc()
+		}
+		c.mu.Unlock()
+		c.log.Warn("endpoint ejected", "pool", e.scope, "endpoint", e.endpoint, "reason", e.reason, "until", clock(e.until))
+	case "readmitted":
+		c.log.Info("endpoint readmitted", "pool", e.scope, "endpoint", e.endpoint, "reason", e.reason)
+	case "expired":
+		c.log.Info("order expired", "target", e.endpoint, "order", e.reason)
 	}
 }
 
@@ -179,7 +215,11 @@ func (c *Checker) Run(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
-		if wait, scheduled := c.start(ctx, &probes); scheduled {
+		wait, scheduled := c.start(ctx, &probes)
+		if due, any := c.attend(); any && (!scheduled || due < wait) {
+			wait, scheduled = due, true
+		}
+		if scheduled {
 			timer.Reset(wait)
 		} else {
 			timer.Stop()
@@ -234,10 +274,10 @@ func (c *Checker) finish(ctx context.Context, t *target, res result) {
 		return
 	}
 	var changes []change
-	state := State(c.board.load(t.slot) & stateBits)
+	state := c.board.probed(t.slot)
 	stopped := ctx.Err() != nil // whatever was found, it may be our own doing
 	if !stopped {
-		changes, state = c.board.record(t.slot, res, t.settings.rise, t.settings.fall)
+		changes, state = c.board.record(t.slot, res, t.settings.rules)
 		c.settle(t)
 		c.metrics.probed(t.names, res)
 		for i := range changes {

@@ -30,3 +30,21 @@ const (
 	defaultRise     = 2
 	defaultFall     = 3
 )
+
+// Limits of what an operator and requests can leave behind.
+const (
+	maxOrders       = 1000 // in force at once
+	maxShownTargets = 20   // named in the error about an unknown one
+	maxEvents       = 4096 // kept for the log; each is a change, and there are never more than the schedule can take
+	maxEjections    = 1000 // counted of one endpoint
+)
+
+// Limits of the file that keeps verdicts over a restart.
+const (
+	maxSavedBytes  = 64 << 20
+	maxSavedChecks = 100_000 // and as many ejections
+	maxSavedFlaps  = 1e6
+
+	saveUrgent = 5 * time.Second // after a state, an order or an ejection changed
+	saveStale  = time.Minute     // after anything changed
+)

@@ -11,6 +11,7 @@ type metrics struct {
 	probes      *prometheus.CounterVec
 	seconds     *prometheus.HistogramVec
 	transitions *prometheus.CounterVec
+	ejections   *prometheus.CounterVec
 }
 
 // newMetrics registers the metrics. A registerer that already has them is a bug of the caller, so it panics. With a nil
@@ -30,9 +31,13 @@ func newMetrics(reg prometheus.Registerer, board *Board) *metrics {
 			Name: "meridian_health_transitions_total",
 			Help: "Changes of state, by the state that began.",
 		}, []string{"check", "to"}),
+		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_health_ejections_total",
+			Help: "Endpoints ejected because of the requests they served, by cause.",
+		}, []string{"pool", "cause"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.probes, m.seconds, m.transitions, newUpCollector(board))
+		reg.MustRegister(m.probes, m.seconds, m.transitions, m.ejections, newUpCollector(board))
 	}
 	return m
 }
@@ -63,30 +68,52 @@ func (m *metrics) forget(names []string) {
 
 // upCollector reads the verdicts when it is asked, so no series outlives its verdict.
 type upCollector struct {
-	board *Board
-	desc  *prometheus.Desc
+	board                *Board
+	up, ordered, ejected *prometheus.Desc
 }
 
 func newUpCollector(b *Board) *upCollector {
-	return &upCollector{board: b, desc: prometheus.NewDesc("meridian_health_up",
-		"Whether a check counts an endpoint as up (1) or down (0); unknown counts as up, or as down when inverted.",
-		[]string{"check", "endpoint"}, nil)}
+	return &upCollector{
+		board: b,
+		up: prometheus.NewDesc("meridian_health_up",
+			"Whether a check counts an endpoint as up (1) or down (0); unknown counts as up, or as down when inverted.",
+			[]string{"check", "endpoint"}, nil),
+		ordered: prometheus.NewDesc("meridian_health_ordered",
+			"1 for each operator's word in force, by what it is about and what it says.", []string{"target", "state"}, nil),
+		ejected: prometheus.NewDesc("meridian_health_ejected",
+			"Whether an endpoint of a pool is ejected (1) because of the requests it served, or not (0).", []string{"pool", "endpoint"}, nil),
+	}
 }
 
 // Describe implements prometheus.Collector.
-func (u *upCollector) Describe(out chan<- *prometheus.Desc) { out <- u.desc }
+func (u *upCollector) Describe(out chan<- *prometheus.Desc) {
+	out <- u.up
+	out <- u.ordered
+	out <- u.ejected
+}
 
 // Collect implements prometheus.Collector.
 func (u *upCollector) Collect(out chan<- prometheus.Metric) {
 	for _, v := range u.board.Verdicts() {
-		up := 0.0
-		if v.Up() {
-			up = 1
-		}
 		for _, name := range v.Names {
-			out <- prometheus.MustNewConstMetric(u.desc, prometheus.GaugeValue, up, name, v.Key.Endpoint)
+			out <- prometheus.MustNewConstMetric(u.up, prometheus.GaugeValue, oneIf(v.Up()), name, v.Key.Endpoint)
 		}
 	}
+	for _, o := range u.board.Orders() {
+		out <- prometheus.MustNewConstMetric(u.ordered, prometheus.GaugeValue, 1, o.Target, o.Force.String())
+	}
+	for _, m := range u.board.Members() {
+		if m.Judged {
+			out <- prometheus.MustNewConstMetric(u.ejected, prometheus.GaugeValue, oneIf(!m.Ejected.IsZero()), m.Scope, m.Endpoint)
+		}
+	}
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // allNames lists the names of the checks of a plan, sorted.

@@ -19,8 +19,17 @@ type Plan struct {
 	checks map[string]steer.Slot
 	groups map[string][][]steer.Slot
 
-	names   map[steer.Slot][]string // sorted names of the checks that use a slot
-	targets map[steer.Slot]*planned // what is to be probed
+	names   map[steer.Slot][]string   // sorted names of the checks that use a slot
+	targets map[steer.Slot]*planned   // what is to be probed
+	members []plannedMember           // the endpoints of pools and accelerators
+	judged  map[string]config.Passive // pools whose endpoints are judged by the requests they serve
+	watches map[string]*Watch
+}
+
+// plannedMember is an endpoint of a pool or accelerator, and the check it depends on.
+type plannedMember struct {
+	slot, check steer.Slot // check may be steer.Always
+	scope       string
 }
 
 // planned is one probe and how often it is made.
@@ -35,7 +44,19 @@ type planned struct {
 // settings is what may change without changing the verdict.
 type settings struct {
 	interval, timeout time.Duration
-	rise, fall        int
+	rules             rules
+}
+
+// newRules reads how a check counts.
+func newRules(c *config.Check) rules {
+	r := rules{rise: cmp.Or(max(c.Rise, 0), defaultRise), fall: cmp.Or(max(c.Fall, 0), defaultFall)}
+	if n := c.Count; n != nil {
+		r.rise, r.fall, r.ok = max(n.Up, 1), max(n.Down, 1), max(n.OK, 1)
+	}
+	if h := c.HoldDown; h != nil {
+		r.hold = hold{least: h.Min, most: h.Max, halfLife: h.HalfLife}
+	}
+	return r
 }
 
 // NewPlan resolves every check of a configuration: at each endpoint of the pools and accelerator groups that use it, and at
@@ -51,6 +72,7 @@ func NewPlan(cfg *config.Config, board *Board) *Plan {
 		plan: &Plan{
 			pools: map[string][]steer.Slot{}, checks: map[string]steer.Slot{}, groups: map[string][][]steer.Slot{},
 			names: map[steer.Slot][]string{}, targets: map[steer.Slot]*planned{},
+			judged: map[string]config.Passive{}, watches: map[string]*Watch{},
 		},
 	}
 	for i := range cfg.Checks {
@@ -72,7 +94,8 @@ func NewPlan(cfg *config.Config, board *Board) *Plan {
 	return b.plan
 }
 
-// Endpoint returns the slot of the i-th endpoint of a pool, steer.Always when the pool has no check or is not known.
+// Endpoint returns the slot of the i-th endpoint of a pool, steer.Always when the pool is not known. The slot follows the
+// pool's check when there is one; beyond it, the operator's word about the endpoint and what its requests came to count.
 func (p *Plan) Endpoint(pool string, i int) steer.Slot { return at(p.pools[pool], i) }
 
 // Check returns the slot of a check with a target of its own or of a calculated one, for DNS answers. It is steer.Always for
@@ -84,7 +107,8 @@ func (p *Plan) Check(name string) steer.Slot {
 	return steer.Always
 }
 
-// Group returns the slot of an endpoint of an accelerator's group, steer.Always when the group has no check or is not known.
+// Group returns the slot of an endpoint of an accelerator's group, steer.Always when the group is not known. Groups of one
+// accelerator that share an endpoint share its slot, and the check of the last of them.
 func (p *Plan) Group(accelerator string, group, endpoint int) steer.Slot {
 	groups := p.groups[accelerator]
 	if group < 0 || group >= len(groups) {
@@ -145,17 +169,24 @@ func (b *planner) calculated(c *config.Check) steer.Slot {
 func (b *planner) pools(pools []config.Pool) {
 	written := map[steer.Slot]bool{}
 	for _, p := range pools {
-		slots := make([]steer.Slot, len(p.Endpoints))
 		for i := range p.Endpoints {
-			slots[i] = b.slot(p.Check, endpointText(&p.Endpoints[i]))
-			written[slots[i]] = written[slots[i]] || !p.Endpoints[i].Discovered
+			under := b.slot(p.Check, endpointText(&p.Endpoints[i]))
+			written[under] = written[under] || !p.Endpoints[i].Discovered
 		}
-		b.plan.pools[p.Name] = slots
 	}
 	for slot, is := range written {
 		if !is {
 			b.board.prove(slot)
 		}
+	}
+	for i := range pools { // after the proving: an endpoint's own slot follows that of its check
+		p := &pools[i]
+		slots := make([]steer.Slot, len(p.Endpoints))
+		for j := range p.Endpoints {
+			slots[j] = b.member(true, p.Name, p.Check, endpointText(&p.Endpoints[j]))
+		}
+		b.plan.pools[p.Name] = slots
+		b.watch(p.Name, &p.Passive, slots)
 	}
 }
 
@@ -169,7 +200,7 @@ func (b *planner) accelerator(a *config.Accelerator) {
 			if to, mapped := e.Ports[port]; mapped {
 				own = to
 			}
-			groups[i][j] = b.slot(g.Check, addrText(netip.AddrPortFrom(e.Address, own)))
+			groups[i][j] = b.member(false, a.Name, g.Check, addrText(netip.AddrPortFrom(e.Address, own)))
 		}
 	}
 	b.plan.groups[a.Name] = groups
@@ -191,6 +222,27 @@ func probePort(listeners []config.AcceleratorListener, c *config.Check) uint16 {
 	}
 	return 0
 }
+
+// member resolves an endpoint of a pool or accelerator: a slot of its own, which follows that of its check.
+func (b *planner) member(pool bool, scope, check, endpoint string) steer.Slot {
+	under := b.slot(check, endpoint)
+	slot := b.board.memberSlot(pool, scope, endpoint, under)
+	b.plan.members = append(b.plan.members, plannedMember{slot: slot, check: under, scope: scope})
+	return slot
+}
+
+// watch resolves how the endpoints of a pool are judged by the requests they serve.
+func (b *planner) watch(pool string, p *config.Passive, slots []steer.Slot) {
+	if !p.On() {
+		return
+	}
+	b.plan.judged[pool] = *p
+	b.plan.watches[pool] = b.board.watch(p, slots)
+}
+
+// Watch returns what is to hear how requests to a pool's endpoints end; nil, which hears nothing, when the pool is not judged
+// by them or is not known.
+func (p *Plan) Watch(pool string) *Watch { return p.watches[pool] }
 
 // slot resolves a check by name at an endpoint.
 func (b *planner) slot(check, endpoint string) steer.Slot {
@@ -249,10 +301,7 @@ func (b *planner) disabled(c *config.Check, endpoint string) steer.Slot {
 // newSettings reads the settings of a check. Zeroes become the defaults, and a timeout that does not fit into the interval is
 // halved to fit, so that probes of one endpoint never overlap.
 func newSettings(c *config.Check) settings {
-	s := settings{
-		interval: c.Interval, timeout: c.Timeout,
-		rise: cmp.Or(max(c.Rise, 0), defaultRise), fall: cmp.Or(max(c.Fall, 0), defaultFall),
-	}
+	s := settings{interval: c.Interval, timeout: c.Timeout, rules: newRules(c)}
 	if s.interval <= 0 {
 		s.interval = defaultInterval
 	}

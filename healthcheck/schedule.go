@@ -49,7 +49,7 @@ func (t *target) gap(state State) time.Duration {
 	interval := t.settings.interval
 	switch {
 	case state == Unknown:
-		return min(interval, max(interval/time.Duration(max(t.settings.fall, 1)), minFastGap))
+		return min(interval, max(interval/time.Duration(max(t.settings.rules.fall, 1)), minFastGap))
 	case !t.phased:
 		t.phased = true
 		return times(interval, 0.1+share(t.hash, 0))

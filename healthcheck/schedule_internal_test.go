@@ -15,7 +15,7 @@ func TestGapsStayNearTheInterval(t *testing.T) {
 	zero := time.Unix(1000, 0)
 	for i := range 200 {
 		k := Key{Endpoint: fmt.Sprintf("192.0.2.%d:80", i), Check: "tcp"}
-		x := &target{planned: planned{hash: k.hash(), settings: settings{interval: interval, fall: 3}}, phased: true}
+		x := &target{planned: planned{hash: k.hash(), settings: settings{interval: interval, rules: rules{fall: 3}}}, phased: true}
 		for x.round = 1; x.round < 200; x.round++ {
 			from := zero.Add(time.Duration(i) * time.Millisecond)
 			gap := x.onTick(zero, from.Add(x.gap(Up))).Sub(from)
@@ -55,7 +55,7 @@ func TestPhasesCoverTheInterval(t *testing.T) {
 func TestFastGapWhileNothingIsKnown(t *testing.T) {
 	f := func(interval time.Duration, fall int, want time.Duration) {
 		t.Helper()
-		x := &target{planned: planned{settings: settings{interval: interval, fall: fall}}}
+		x := &target{planned: planned{settings: settings{interval: interval, rules: rules{fall: fall}}}}
 		if got := x.gap(Unknown); got != want {
 			t.Errorf("interval %v fall %d: %v, want %v", interval, fall, got, want)
 		}
@@ -100,8 +100,8 @@ func TestSettingsAlwaysFit(t *testing.T) {
 		if got.timeout != want || got.timeout >= got.interval {
 			t.Errorf("interval %v, timeout %v: timeout %v, want %v", interval, timeout, got.timeout, want)
 		}
-		if got.rise != defaultRise || got.fall != defaultFall {
-			t.Errorf("rise %d, fall %d, want the defaults", got.rise, got.fall)
+		if got.rules.rise != defaultRise || got.rules.fall != defaultFall {
+			t.Errorf("rise %d, fall %d, want the defaults", got.rules.rise, got.rules.fall)
 		}
 	}
 	f(10*time.Second, 3*time.Second, 3*time.Second)

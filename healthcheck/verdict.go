@@ -11,13 +11,22 @@
 // with its counters and its place in the schedule. A verdict begins Unknown, which counts as up. The first success makes it
 // Up at once; `fall` failures in a row make it Down, and until then the probes follow each other quickly, so that an endpoint
 // that was dead from the start is known soon. Afterwards `rise` successes bring it up and `fall` failures take it down, at
-// the configured interval. An endpoint that was discovered (config.Endpoint.Discovered) has to prove itself: until its first
+// the configured interval, or as config.Counting and config.HoldDown say. An endpoint that was discovered (config.Endpoint.Discovered) has to prove itself: until its first
 // success it counts as down.
 //
 // A Board has two opinions: Reach is what this node found out, Alive what the fleet believes. A Fleet makes the second from
 // the votes of all nodes; without any it is the first.
 //
-// Every type here is safe for concurrent use.
+// Three more have a say. An operator's Order beats every probe. A Watch hears how requests end and ejects endpoints that fail
+// them, for this edge only. A Keeper keeps all of it in a file over a restart:
+//
+//	board.Order("192.0.2.1:80", healthcheck.Drain, time.Hour)
+//	plan.Watch("web").Saw(0, healthcheck.GatewayError)
+//	keeper := healthcheck.NewKeeper(board, stateDir, log)
+//	keeper.Load()                              // before the first plan
+//	go keeper.Run(ctx)
+//
+// Every type here is safe for concurrent use, but a Keeper's Save.
 package healthcheck
 
 import (
@@ -58,7 +67,9 @@ type Verdict struct {
 	Key       Key
 	Names     []string // of the checks in the configuration that use it, sorted; never empty, read only
 	State     State
-	Since     time.Time     // when State began; zero while Unknown
+	Order     Order         // the operator's word in force; its Force is NoForce when there is none
+	HeldUntil time.Time     // until when it stays down because it flaps; zero: it is not held. It may be past
+	Since     time.Time     // when State began, or the order was given; zero while Unknown
 	Last      time.Time     // when the last probe ended; zero before the first
 	Reason    string        // outcome of the last probe, such as "200 in 1.2ms"; empty before the first
 	Latency   time.Duration // of the last probe: to the connection, or to the end of the response head

@@ -30,13 +30,15 @@ import (
 // Deps are the organs a Router points at, and the opinions its decisions are based on. Cache, Origin, Health and Metrics
 // must be set.
 type Deps struct {
-	Cache   *cache.Store
-	Origin  *origin.Transport
-	Health  steer.Health                               // what this edge can reach
-	Slot    func(pool string, endpoint int) steer.Slot // nil: endpoints have no checks
-	Regions map[string]geo.Point
-	Log     *AccessLog // nil: no access log
-	Metrics *Metrics
+	Cache  *cache.Store
+	Origin *origin.Transport
+	Health steer.Health                               // what this edge can reach
+	Slot   func(pool string, endpoint int) steer.Slot // nil: endpoints have no checks
+	// Observer returns who hears how requests to a pool's endpoints end; nil, and nil from it: nobody.
+	Observer func(pool string) origin.Observer
+	Regions  map[string]geo.Point
+	Log      *AccessLog // nil: no access log
+	Metrics  *Metrics
 }
 
 // Router is one generation of routes.
@@ -161,6 +163,9 @@ func (r *Router) buildTarget(cfg *config.Config, o *config.Origin, pool *config.
 		HostHeader: o.HostHeader, ServerName: o.TLSServerName, SkipVerify: o.SkipVerify,
 		ConnectTimeout: o.ConnectTimeout, ReadTimeout: o.ReadTimeout,
 		MaxConns: cfg.Limits.OriginConns, MaxOutstanding: pool.MaxOutstanding, Attempts: cfg.Limits.OriginAttempts, RetryPercent: cfg.Limits.RetryPercent,
+	}
+	if r.deps.Observer != nil {
+		t.Observer = r.deps.Observer(pool.Name)
 	}
 	for i := range pool.Endpoints {
 		e := &pool.Endpoints[i]

@@ -191,7 +191,7 @@ func ownVerdict(s Slot, h Health) string {
 		own = "up"
 	}
 	if r, ok := h.(Reasoner); ok {
-		own += " (" + r.Reason(s) + ")"
+		own = withReason(own, r.Reason(s))
 	}
 	return own
 }
@@ -215,4 +215,12 @@ func (w *walker) noteSticky(n *node, m *member) {
 	if w.trace != nil {
 		w.note(n, "sticky: "+m.ID+" served this client before")
 	}
+}
+
+// withReason adds why a member is up or down; without a reason nothing looks at it.
+func withReason(own, reason string) string {
+	if reason == "" {
+		return "no check"
+	}
+	return own + " (" + reason + ")"
 }

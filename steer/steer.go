@@ -87,7 +87,8 @@ type Health interface {
 	Up(Slot) bool
 }
 
-// Reasoner is a Health that can say why. Explain uses it where it is there.
+// Reasoner is a Health that can say why. Explain uses it where it is there. An empty reason means that nothing looks at the
+// slot.
 type Reasoner interface {
 	Reason(Slot) string
 }

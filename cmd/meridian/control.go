@@ -180,7 +180,7 @@ func newHealth() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "health",
 		Short:   "Show every health verdict of a running node, with its reason",
-		Example: "  meridian health -c meridian.yaml",
+		Example: "  meridian health -c meridian.yaml\n  meridian health force 192.0.2.1:80 down --for 30m",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := nodeClient(c)
@@ -197,12 +197,17 @@ func newHealth() *cobra.Command {
 			t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(t, "STATE\tENDPOINT\tCHECKS\tSINCE\tREASON")
 			for _, v := range list {
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", v.State, v.Endpoint, strings.Join(v.Checks, ","), v.Since.Local().Format(time.TimeOnly), v.Reason)
+				who := strings.Join(v.Checks, ",")
+				if v.Pool != "" {
+					who = "pool " + v.Pool
+				}
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", v.State, v.Endpoint, who, v.Since.Local().Format(time.TimeOnly), v.Reason)
 			}
 			return t.Flush()
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	socketFlag(c)
+	c.AddCommand(newForce())
 	return c
 }

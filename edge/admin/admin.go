@@ -7,6 +7,7 @@
 //	GET  /v1/explain?name=NAME&type=A&client=IP  the decision for a DNS question
 //	POST /v1/reload                              read the configuration file again
 //	POST /v1/purge?url=URL                       remove one URL from the cache
+//	POST /v1/health/force?target=T&state=S&for=D an operator's word: S is up, down, drain or clear, D such as 10m
 //
 // Answers are JSON. The socket is for its owner alone (mode 0600), so whoever can open it is trusted; a request must still
 // name the host "meridian", so that no browser can be talked into sending one (attack row A02).
@@ -40,6 +41,8 @@ type Operator interface {
 	ReloadFile() (any, error)
 	// PurgeURL removes a URL from the cache and returns a receipt.
 	PurgeURL(url string) (any, error)
+	// Force puts an operator's word about a target in force, for a time or, with 0, until it is taken back.
+	Force(target, state string, d time.Duration) (any, error)
 }
 
 // Query is a question for Explain: about a URL, or about a DNS name.
@@ -87,10 +90,32 @@ func NewServer(n Node) *http.Server {
 		v, err := n.PurgeURL(r.URL.Query().Get("url"))
 		reply(w, v, err)
 	})
+	mux.HandleFunc("POST /v1/health/force", func(w http.ResponseWriter, r *http.Request) {
+		v, err := force(n, r)
+		reply(w, v, err)
+	})
 	return &http.Server{
 		Handler: guard(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 	}
+}
+
+// maxForce bounds how long a word may last; what is to last longer belongs into the configuration, or has no end.
+const maxForce = 366 * 24 * time.Hour
+
+func force(n Operator, r *http.Request) (any, error) {
+	v := r.URL.Query()
+	if v.Get("target") == "" {
+		return nil, errors.New("target is missing")
+	}
+	var d time.Duration
+	if text := v.Get("for"); text != "" {
+		var err error
+		if d, err = time.ParseDuration(text); err != nil || d <= 0 || d > maxForce {
+			return nil, errors.New("for is not a duration such as 90s, 10m or 4h, of at most a year")
+		}
+	}
+	return n.Force(v.Get("target"), v.Get("state"), d)
 }
 
 // guard refuses what a browser could have been made to send.

@@ -38,7 +38,7 @@ func (t *attempt) certificate() Result {
 	}
 	r := t.converse(what)
 	if r.OK {
-		r.Reason = clean(what + ", " + r.Reason)
+		r.Reason = Clean(what + ", " + r.Reason)
 	}
 	return r
 }

@@ -63,7 +63,7 @@ func (t *attempt) lacking(reply []byte) Result {
 // got adds to a failure what came before it.
 func (t *attempt) got(r Result, reply []byte) Result {
 	if len(reply) > 0 {
-		r.Reason = clean(r.Reason + ", got " + quote(reply))
+		r.Reason = Clean(r.Reason + ", got " + quote(reply))
 	}
 	return r
 }

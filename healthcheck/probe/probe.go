@@ -133,10 +133,10 @@ func (p *Prober) tls(a *Ask) *tls.Config {
 func (t *attempt) ok(what string) Result { return t.okAfter(what, time.Since(t.began)) }
 
 func (t *attempt) okAfter(what string, took time.Duration) Result {
-	return Result{OK: true, Kind: KindSuccess, Reason: clean(what) + " in " + short(took), Latency: took}
+	return Result{OK: true, Kind: KindSuccess, Reason: Clean(what) + " in " + short(took), Latency: took}
 }
 
 // not is an answer that is well-formed but not wanted.
 func (t *attempt) not(kind Kind, why string) Result {
-	return Result{Kind: kind, Reason: clean(why), Latency: time.Since(t.began)}
+	return Result{Kind: kind, Reason: Clean(why), Latency: time.Since(t.began)}
 }

@@ -57,7 +57,7 @@ func (t *attempt) fail(in phase, err error) Result {
 		return res
 	}
 	res.Kind = in.kind
-	res.Reason = clean(in.name + ": " + cause(err))
+	res.Reason = Clean(in.name + ": " + cause(err))
 	return res
 }
 
@@ -86,8 +86,8 @@ func cause(err error) string {
 	return strings.TrimPrefix(err.Error(), "tls: ")
 }
 
-// clean makes text of an endpoint's making safe and short enough for logs.
-func clean(s string) string {
+// Clean makes text from elsewhere fit for a reason: one line of printable ASCII, at most 160 bytes long.
+func Clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
 			return '?'

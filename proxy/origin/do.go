@@ -109,6 +109,7 @@ func (c *call) endpoint(index int, budget *budget) (*httpwire.Response, bool) {
 		response, err := a.run(c.ctx)
 		o := outcome{safe: safeMethod(c.request.Head.Method), second: second, more: c.asked < c.attempts()}
 		c.note(Attempt{Endpoint: e.ID, Index: index}, a, response, err, &o)
+		c.observe(index, &o)
 		step, costs := decide(o)
 		if step == stop || !c.pay(costs, budget) {
 			return response, false
@@ -160,6 +161,26 @@ func penalized(took time.Duration, failed bool) time.Duration {
 		return max(took, failurePenalty)
 	}
 	return took
+}
+
+// observe tells how an attempt ended when the endpoint is to be judged by it.
+func (c *call) observe(endpoint int, o *outcome) {
+	if c.target.Observer == nil || o.gone || o.stale || o.status == 0 && !blames(c.err) {
+		return
+	}
+	c.target.Observer.Attempted(endpoint, o.status)
+}
+
+// blames reports whether a failure is the endpoint's.
+func blames(err *fault.Error) bool {
+	if err == nil {
+		return false
+	}
+	switch err.Code {
+	case fault.Connect, fault.OriginName, fault.OriginTLS, fault.OriginTimeout, fault.OriginProtocol, fault.OriginAborted:
+		return true
+	}
+	return false
 }
 
 // fail records a failed attempt.

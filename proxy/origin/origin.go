@@ -73,6 +73,7 @@ type Target struct {
 	Tree      *steer.Tree  // must be set
 	Health    steer.Health // nil: everything is up
 	From      geo.Point    // where the edge is
+	Observer  Observer     // hears how attempts end; nil: nobody does
 
 	HostHeader     string        // names the origin in TLS; the Host that is sent is Request.Host
 	ServerName     string        // SNI and name to verify; empty: the host of HostHeader, or the endpoint's name or address
@@ -83,6 +84,15 @@ type Target struct {
 	MaxOutstanding int           // as MaxConns, for endpoints without a Capacity, when that is less; 0: MaxConns
 	Attempts       int           // endpoints asked for one request; 0: 3
 	RetryPercent   float64       // retries of requests that left, as a share of all; 0: 10
+}
+
+// Observer hears how requests to endpoints end, so that health can follow. Its method must not block and is called from many
+// goroutines.
+type Observer interface {
+	// Attempted is called with the index of an endpoint, once its response has a head (status) or it has failed (status 0).
+	// What is not the endpoint's doing is not told: a client that went away, a limit of this edge, or an idle connection
+	// that the endpoint had every right to close.
+	Attempted(endpoint, status int)
 }
 
 // Endpoint is one server of a Target.
