@@ -95,12 +95,23 @@ func serveALittle(t *testing.T) string {
 version: 1
 listeners: {http: ["127.0.0.1:0"], dns: ["127.0.0.1:0"], metrics: ["127.0.0.1:0"]}
 checks: {c: {type: tcp, target: %q}}
-pools: {found: {check: c, discover: [{file: %q}]}}
-distributions: {site: {domains: [www.example.org], origins: {app: {url: "http://%s"}}}}
+pools:
+  found: {check: c, discover: [{file: %q}]}
+  judged: {policy: failover, endpoints: [{address: %q}, {address: %q}]}
+distributions:
+  site: {domains: [www.example.org], origins: {app: {url: "http://%s"}}}
+  other: {domains: [judged.example.org], origins: {app: {pool: judged}}}
 zones: {example.org: {nameservers: [ns1.example.net]}}
-`, address, found, address))
-	for _, host := range []string{"www.example.org", "nobody.example.org"} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+node.Addr("http", 0).String()+"/", nil)
+`, address, found, dead(t), address, address))
+	if _, err := node.Force("c", "drain", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	hosts := []string{"www.example.org", "nobody.example.org"}
+	for range 5 { // failures in a row that eject
+		hosts = append(hosts, "judged.example.org")
+	}
+	for i, host := range hosts {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+node.Addr("http", 0).String()+fmt.Sprint("/", i), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,12 +128,23 @@ zones: {example.org: {nameservers: [ns1.example.net]}}
 	}
 	text := fetch(t, request)
 	for range 1000 { // a request is counted just after its answer
-		if strings.Contains(text, "meridian_http_faults_total{") {
+		if strings.Contains(text, "meridian_http_faults_total{") && strings.Contains(text, "meridian_health_ejections_total{") {
 			break
 		}
 		text = fetch(t, request)
 	}
 	return text
+}
+
+// dead is an address at which nothing listens.
+func dead(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
 }
 
 // run starts a node and stops it at the end of the test.

@@ -184,7 +184,7 @@ func TestConfigurationKeys(t *testing.T) {
 }
 
 // keyCell is the first cell of a row about a key, such as `endpoints[].address`.
-var keyCell = regexp.MustCompile("^\\| `([a-z_.\\[\\]]+)` \\|")
+var keyCell = regexp.MustCompile("^\\| `([a-z0-9_.\\[\\]]+)` \\|")
 
 // TestLimitDefaults sets each limit to the default that the table gives, which must change nothing.
 func TestLimitDefaults(t *testing.T) {
