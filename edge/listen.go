@@ -173,7 +173,7 @@ func (l *listener) openUDP(addr string, sockets int, reusePort bool) error {
 func (l *listener) openUnix() error {
 	if conn, err := net.DialTimeout("unix", l.addr, time.Second); err == nil {
 		conn.Close()
-		return errors.New("another node answers on this socket; stop it, or give this one its own state_dir")
+		return errors.New("another node answers on this socket; stop it, or name another path in listeners.admin")
 	}
 	if err := os.MkdirAll(filepath.Dir(l.addr), 0o700); err != nil {
 		return err

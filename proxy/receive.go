@@ -169,8 +169,11 @@ func (t *transaction) prepareFetch() {
 // maxForwards is how often an OPTIONS request may still be forwarded; -1: nobody says, or the method is another, which may ignore
 // the field (RFC 9110 section 7.6.2).
 func (t *transaction) maxForwards() int {
+	if t.x.Head.Method != "OPTIONS" {
+		return -1
+	}
 	value, ok := t.x.Head.Fields.Joined(httpwire.MaxForwards)
-	if !ok || t.x.Head.Method != "OPTIONS" {
+	if !ok {
 		return -1
 	}
 	n, err := strconv.ParseUint(value, 10, 31)

@@ -83,7 +83,6 @@ func newReload() *cobra.Command {
 		Example: "  meridian reload -c meridian.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			// The file may be wrong, so the socket is asked for first and the file only when it has to be.
 			client, err := nodeClient(c)
 			if err != nil {
 				return err
