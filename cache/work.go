@@ -212,8 +212,16 @@ func (f *fill) judge(ctx context.Context, in arrival) {
 		f.hand(in, v.Reason)
 		return
 	}
-	f.publish(answer{head: h, object: o, variant: variant, shared: v.Shared, status: in.resp.Status})
-	f.fill(ctx, in.resp, &entry{group: f.group, variant: variant, object: o, head: h})
+	a := answer{head: h, object: o, variant: variant, shared: v.Shared, status: in.resp.Status}
+	e := &entry{group: f.group, variant: variant, object: o, head: h}
+	if o.total == 0 {
+		// There is nothing to stream, so whoever has the answer may ask again at once: it finds the response stored.
+		f.fill(ctx, in.resp, e)
+		f.publish(a)
+		return
+	}
+	f.publish(a)
+	f.fill(ctx, in.resp, e)
 }
 
 // admit reserves memory for a response whose head and place in the index cost base: all of it when its length is known, and a
