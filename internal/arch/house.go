@@ -12,6 +12,7 @@ var floors = []struct {
 	pattern string
 }{
 	{0, "config"},
+	{0, "config/zones"},
 	{0, "internal/arch"},
 	{0, "internal/deploytest"},
 	{0, "internal/dnswire"},
@@ -27,6 +28,10 @@ var floors = []struct {
 	{2, "healthcheck"},
 	{2, "healthcheck/probe"},
 	{2, "healthcheck/quorum"},
+	{2, "dns/zone"},
+	{2, "dns/guard"},
+	{2, "dns/tap"},
+	{3, "dns/transfer"},
 	{3, "dns"},
 	{3, "proxy"},
 	{3, "proxy/std"},
