@@ -47,6 +47,9 @@ type Config struct {
 type Edge struct {
 	Name   string // host name when the file does not say; used in Via, CDN-Loop and Cache-Status
 	Region string // a name in Regions, or empty: distance then has no origin and order decides
+	// Addresses are where clients reach this edge; aliases to distributions are answered with them. Empty: the addresses of its
+	// listeners, as far as these are not unspecified.
+	Addresses []netip.Addr
 }
 
 // Region is a named place on the earth.
@@ -363,12 +366,19 @@ type Record struct {
 	// EvaluateTargetHealth is accepted on a simple alias, where AWS consoles write it, and changes nothing there: a record that is
 	// its only answer has nothing to fall back to. Default true for an alias.
 	EvaluateTargetHealth bool
-	Line                 int
+	// Together makes policies draw by client and name instead of by query, so that the A, AAAA and HTTPS records of one name, with
+	// equal ids, choose the same answer.
+	Together bool
+	Line     int
 }
 
-// Alias points at a record of the same zone and type.
+// Alias points at what is answered instead. Exactly one field is set.
 type Alias struct {
-	Record string // fully qualified
+	Record       string // a record of the same zone and type: its name, fully qualified
+	Host         string // A and AAAA: a name outside our zones, fully qualified, resolved in the background (ANAME)
+	Pool         string // A and AAAA: the addresses of a pool's endpoints, by the pool's policy and health
+	Distribution string // A, AAAA and HTTPS: where this edge serves a distribution, which is Edge.Addresses
+	Accelerator  string // A and AAAA: the addresses an accelerator listens on
 }
 
 // Answer is one choice of a policy record.
