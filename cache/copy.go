@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -108,7 +109,7 @@ func (f *fill) pump(ctx context.Context, body io.Reader, o *object) error {
 func (f *fill) outgrow(o *object) {
 	f.purged.Store(true)
 	f.withdraw()
-	v := Verdict{Reason: ReasonSize}
+	v := rules.Verdict{Reason: ReasonSize}
 	f.store.remember(f.group.key, f.auth, &v, 0, time.Now())
 	o.window(func() bool { return f.refs.Load() > 1 })
 }

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"github.com/meridian-edge/meridian/cache/rules"
 	"strings"
 	"time"
 )
@@ -58,7 +59,7 @@ func (s *Store) Explain(req *Request) Explanation {
 	if e := d.entry; e != nil {
 		x.Stored, x.Variant, x.Status, x.Bytes = true, e.variant.String(), e.head.status, e.object.length()
 		x.Age, x.TTL = e.head.fresh.Age(now), e.head.fresh.TTL(now)
-		x.Words = e.head.fresh.words(now)
+		x.Words = words(&e.head.fresh, now)
 	}
 	return x
 }
@@ -93,7 +94,7 @@ func (d *decision) words() (string, Outcome) {
 }
 
 // words is the arithmetic of RFC 9111 §4.2, a line for each step.
-func (f *Freshness) words(now time.Time) []string {
+func words(f *rules.Freshness, now time.Time) []string {
 	age, ttl := f.Age(now), f.TTL(now)
 	lines := []string{
 		fmt.Sprintf("lifetime %s from %s", round(f.Lifetime), f.Source),

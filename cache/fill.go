@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -49,7 +50,7 @@ type fill struct {
 type answer struct {
 	head      *head
 	object    *object // nil: no response to share
-	variant   Variant
+	variant   rules.Variant
 	shared    bool // others than the leader may have it
 	confirmed bool // 304: object is the stored one
 	stale     bool // the origin failed, and the old entry stands in
@@ -104,7 +105,7 @@ func (g *group) joinable(fields httpwire.Fields, auth bool, now time.Time) *fill
 			}
 		default:
 			// Its variant is not known yet. The last one's names are a good guess at whether it will suit.
-			if g.vary.same(f.sent.Fields, fields) {
+			if g.vary.Same(f.sent.Fields, fields) {
 				return f
 			}
 		}

@@ -8,36 +8,36 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
 // What things cost beyond the bytes they hold, rounded up.
 const (
-	entryCost    = 1024 // entry, object, group and their places in the index
-	fieldCost    = 48   // one field of a head
-	selectorCost = 64   // one selector of a variant
+	entryCost = 1024 // entry, object, group and their places in the index
+	fieldCost = 48   // one field of a head
 )
 
 // head is a stored response head. It is immutable; a 304 makes another.
 type head struct {
 	status int
 	fields httpwire.Fields // without Age
-	fresh  Freshness
+	fresh  rules.Freshness
 	aged   bool // came with an Age: a cache behind this one had it
 }
 
-func (h *head) cost(key string, v Variant) int64 {
-	return entryCost + int64(len(key)) + int64(h.fields.Size()) + int64(len(h.fields))*fieldCost + v.size()
+func (h *head) cost(key string, v rules.Variant) int64 {
+	return entryCost + int64(len(key)) + int64(h.fields.Size()) + int64(len(h.fields))*fieldCost + v.Size()
 }
 
 // entry is one stored response: a head, a variant and an object. Its fields are guarded by the shard's lock, except where noted.
 type entry struct {
 	group   *group
-	object  *object     // immutable
-	head    *head       // replaced by a 304
-	variant Variant     // the same
-	retry   time.Time   // no background refresh before this
-	dead    atomic.Bool // purged or invalidated: never to be served again, whoever still points here
+	object  *object       // immutable
+	head    *head         // replaced by a 304
+	variant rules.Variant // the same
+	retry   time.Time     // no background refresh before this
+	dead    atomic.Bool   // purged or invalidated: never to be served again, whoever still points here
 
 	newer, older *entry // in the shard's order of use
 	used         int64  // when, in nanoseconds
@@ -47,10 +47,10 @@ type entry struct {
 type group struct {
 	shard   *shard
 	key     string
-	url     int      // length of the URL part of key
-	entries []*entry // variants, newest first
-	fills   []*fill  // oldest first
-	vary    Variant  // of the newest response: a guess at what the next one varies on
+	url     int           // length of the URL part of key
+	entries []*entry      // variants, newest first
+	fills   []*fill       // oldest first
+	vary    rules.Variant // of the newest response: a guess at what the next one varies on
 }
 
 // shard is a part of the index with its own lock. All keys of one URL are in one shard.

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -18,12 +19,12 @@ func appendKey(dst []byte, req *Request) ([]byte, int) {
 	start := len(dst)
 	dst = appendURL(dst, req.Site, req.Head.Scheme, req.Canon, req.Policy)
 	url := len(dst) - start
-	if cloudFront(req.Policy) {
+	if rules.CloudFront(req.Policy) {
 		dst = appendPart(dst, req.Policy.Profile) // its entries do not heed Vary: the other profile must not find them
 	}
 	for _, name := range req.Policy.KeyHeaders {
 		var buf [256]byte
-		value, present := appendValue(buf[:0], req.Head.Fields, httpwire.Identify(name), name)
+		value, present := rules.AppendValue(buf[:0], req.Head.Fields, httpwire.Identify(name), name)
 		dst = appendPart(dst, name)
 		if present {
 			dst = strconv.AppendInt(dst, int64(len(value))+1, 10)

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"github.com/meridian-edge/meridian/cache/rules"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -228,7 +229,7 @@ func (o *object) news() {
 
 // attach makes r a reader of bytes [span.Start, span.End); an End below 0 means the end of the body. The caller holds a
 // reference, which passes to r.
-func (o *object) attach(ctx context.Context, r *reader, span Span) {
+func (o *object) attach(ctx context.Context, r *reader, span rules.Span) {
 	r.object, r.ctx, r.skip, r.left = o, ctx, span.Start, -1
 	if span.End >= 0 {
 		r.left = span.End - span.Start

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
@@ -26,7 +27,7 @@ func passKey(key []byte, auth bool) string {
 }
 
 // remember notes why a key's responses cannot be shared.
-func (s *Store) remember(key string, auth bool, v *Verdict, status int, now time.Time) {
+func (s *Store) remember(key string, auth bool, v *rules.Verdict, status int, now time.Time) {
 	ttl := passTTL
 	if status >= 400 {
 		ttl = errorPassTTL
@@ -51,7 +52,7 @@ func (s *Store) pass(ctx context.Context, req *Request, origin Origin, result Re
 	}
 	if result.Outcome == Miss && req.Head.Method == "GET" {
 		// A key is forgotten as not shareable as soon as one response shows otherwise.
-		v := Storable(&Candidate{Request: req.Head, Status: resp.Status, Fields: resp.Fields, Policy: req.Policy,
+		v := rules.Storable(&rules.Candidate{Request: req.Head, Status: resp.Status, Fields: resp.Fields, Policy: req.Policy,
 			Requested: start, Received: time.Now()})
 		if v.Shared {
 			s.passes.Remove(passKey([]byte(result.Key), req.Head.Fields.Has(httpwire.Authorization)))

@@ -3,6 +3,7 @@ package cache
 import (
 	"net/url"
 
+	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -97,7 +98,7 @@ func (s *Store) invalidate(req *Request, resp *httpwire.Response) {
 	case "OPTIONS", "TRACE", "CONNECT":
 		return
 	}
-	if resp.Status < 200 || resp.Status > 399 || cloudFront(req.Policy) {
+	if resp.Status < 200 || resp.Status > 399 || rules.CloudFront(req.Policy) {
 		return
 	}
 	s.drop(string(appendURL(nil, req.Site, req.Head.Scheme, req.Canon, req.Policy)))

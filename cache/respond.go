@@ -3,8 +3,10 @@ package cache
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
@@ -35,7 +37,7 @@ func respond(ctx context.Context, req *Request, w *wish, src source) *httpwire.R
 	if src.stored || src.head.aged {
 		resp.Fields.Add(httpwire.Age, strconv.FormatInt(int64(max(0, src.age)/time.Second), 10))
 	}
-	span := Span{End: -1}
+	span := rules.Span{End: -1}
 	if resp.Status == 200 {
 		span = r.narrow(req, w, src)
 	}
@@ -49,9 +51,9 @@ func respond(ctx context.Context, req *Request, w *wish, src source) *httpwire.R
 }
 
 // narrow turns a 200 into what a conditional or a range request gets, in the order of RFC 9110 §13.2.2.
-func (r *reply) narrow(req *Request, w *wish, src source) Span {
-	resp, all := &r.resp, Span{End: -1}
-	if NotModified(req.Head.Fields, src.head.fields, src.head.fresh.Received) {
+func (r *reply) narrow(req *Request, w *wish, src source) rules.Span {
+	resp, all := &r.resp, rules.Span{End: -1}
+	if rules.NotModified(req.Head.Fields, src.head.fields, src.head.fresh.Received) {
 		resp.Status = 304
 		resp.Fields.Filter(confirming)
 		return all
@@ -60,12 +62,12 @@ func (r *reply) narrow(req *Request, w *wish, src source) Span {
 		return all
 	}
 	value, _ := req.Head.Fields.Get(httpwire.Range)
-	span, ok := ParseRange(value, resp.Length)
-	if !ok || !RangeApplies(req.Head.Fields, src.head.fields, src.head.fresh.Received) {
+	span, ok := rules.ParseRange(value, resp.Length)
+	if !ok || !rules.RangeApplies(req.Head.Fields, src.head.fields, src.head.fresh.Received) {
 		return all
 	}
 	size := strconv.FormatInt(resp.Length, 10)
-	if span == (Span{}) {
+	if span == (rules.Span{}) {
 		resp.Status, resp.Length = 416, 0
 		resp.Fields.Filter(confirming)
 		resp.Fields.Set(httpwire.ContentRange, "bytes */"+size)
@@ -83,5 +85,5 @@ func confirming(f *httpwire.Field) bool {
 	case httpwire.ContentType, httpwire.ContentEncoding, httpwire.ContentRange:
 		return false
 	}
-	return f.ID != httpwire.Other || len(f.Name) != len("Content-Language") || !is(f.Name, "Content-Language")
+	return f.ID != httpwire.Other || len(f.Name) != len("Content-Language") || !strings.EqualFold(f.Name, "Content-Language")
 }

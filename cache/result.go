@@ -2,6 +2,7 @@ package cache
 
 import (
 	"fmt"
+	"github.com/meridian-edge/meridian/cache/rules"
 	"strconv"
 	"time"
 )
@@ -47,26 +48,26 @@ func (o *Outcome) UnmarshalText(text []byte) error {
 
 // The reasons a Result gives. They are part of the log format.
 const (
-	ReasonOff           = "off"              // the policy stores nothing
-	ReasonMethod        = "method"           // not GET or HEAD
-	ReasonBody          = "request body"     // GET with a body (attack row C02)
-	ReasonPrecondition  = "precondition"     // If-Match or If-Unmodified-Since
-	ReasonUpgrade       = "upgrade"          // the connection is to change protocol
-	ReasonRange         = "range"            // a range of an object that is not stored
-	ReasonHead          = "head"             // HEAD of an object that is not stored
-	ReasonRequest       = "request no-store" // the client's no-store
-	ReasonOnlyIfCached  = "only-if-cached"   // and nothing is stored
-	ReasonClosed        = "closed"           // the store is closed
-	ReasonStatus        = "status"           // a status that is not stored
-	ReasonNoStore       = "no-store"
-	ReasonPrivate       = "private"
-	ReasonNoCache       = "no-cache" // without a validator
-	ReasonAuthorization = "authorization"
-	ReasonSetCookie     = "set-cookie"
-	ReasonVary          = "vary"         // Vary: *, or too many names
-	ReasonFreshness     = "no freshness" // none stated, or stale on arrival and of no use later
-	ReasonSize          = "size"         // larger than an object may be
-	ReasonMemory        = "memory"       // no room that is not in use
+	ReasonOff           = "off"               // the policy stores nothing
+	ReasonMethod        = rules.ReasonMethod  // not GET or HEAD
+	ReasonBody          = "request body"      // GET with a body (attack row C02)
+	ReasonPrecondition  = "precondition"      // If-Match or If-Unmodified-Since
+	ReasonUpgrade       = "upgrade"           // the connection is to change protocol
+	ReasonRange         = "range"             // a range of an object that is not stored
+	ReasonHead          = "head"              // HEAD of an object that is not stored
+	ReasonRequest       = rules.ReasonRequest // the client's no-store
+	ReasonOnlyIfCached  = "only-if-cached"    // and nothing is stored
+	ReasonClosed        = "closed"            // the store is closed
+	ReasonStatus        = rules.ReasonStatus  // a status that is not stored
+	ReasonNoStore       = rules.ReasonNoStore
+	ReasonPrivate       = rules.ReasonPrivate
+	ReasonNoCache       = rules.ReasonNoCache // without a validator
+	ReasonAuthorization = rules.ReasonAuthorization
+	ReasonSetCookie     = rules.ReasonSetCookie
+	ReasonVary          = rules.ReasonVary      // Vary: *, or too many names
+	ReasonFreshness     = rules.ReasonFreshness // none stated, or stale on arrival and of no use later
+	ReasonSize          = "size"                // larger than an object may be
+	ReasonMemory        = "memory"              // no room that is not in use
 	ReasonRefresh       = "stale-while-revalidate"
 	ReasonError         = "stale-if-error"
 	ReasonFailed        = "fetch"      // the origin gave no response

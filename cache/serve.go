@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -76,9 +77,9 @@ func readWish(req *Request) (w wish, reason string) {
 		case httpwire.Upgrade:
 			return w, ReasonUpgrade
 		case httpwire.CacheControl:
-			if !cloudFront(req.Policy) {
-				var d Directives
-				d.parse(f.Value)
+			if !rules.CloudFront(req.Policy) {
+				var d rules.Directives
+				d.Parse(f.Value)
 				w.noStore, w.onlyIfCached = w.noStore || d.NoStore, w.onlyIfCached || d.OnlyIfCached
 			}
 		}

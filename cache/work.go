@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -48,7 +49,7 @@ func (f *fill) fetch(ctx context.Context, origin Origin, conditional bool) (arri
 	sent := f.sent
 	sent.Fields = slices.Clone(f.sent.Fields)
 	if conditional {
-		addValidators(&sent.Fields, f.oldHead.fields)
+		rules.AddValidators(&sent.Fields, f.oldHead.fields)
 	}
 	in := arrival{requested: time.Now()}
 	resp, err := origin.Fetch(ctx, &sent)
@@ -104,14 +105,14 @@ func (f *fill) postpone() {
 // or the entry must not be used any more.
 func (f *fill) confirm(in arrival) bool {
 	discard(in.resp)
-	if f.old == nil || !Confirms(in.resp.Fields, f.oldHead.fields) {
+	if f.old == nil || !rules.Confirms(in.resp.Fields, f.oldHead.fields) {
 		return false
 	}
-	fields := Update(f.oldHead.fields, in.resp.Fields, in.received)
+	fields := rules.Update(f.oldHead.fields, in.resp.Fields, in.received)
 	v := f.verdict(f.oldHead.status, withAge(fields, in.resp.Fields), in)
 	fresh := &head{status: f.oldHead.status, fields: fields, fresh: v.Fresh}
 	fresh.fresh.Received, fresh.aged = in.received, in.resp.Fields.Has(httpwire.Age)
-	a := answer{head: fresh, object: f.old.object, variant: NewVariant(f.sent.Fields, fields), shared: v.Shared,
+	a := answer{head: fresh, object: f.old.object, variant: rules.NewVariant(f.sent.Fields, fields), shared: v.Shared,
 		confirmed: true, status: 304, reason: v.Reason}
 	if f.policyIgnoresVary() {
 		a.variant = nil
@@ -119,7 +120,7 @@ func (f *fill) confirm(in arrival) bool {
 	base := fresh.cost(f.group.key, a.variant)
 	growth := max(0, base-f.oldHead.cost(f.group.key, f.old.variantNow()))
 	if v.Store && !f.store.reserve(growth) {
-		v, a.shared, a.reason = Verdict{Reason: ReasonMemory}, false, ReasonMemory
+		v, a.shared, a.reason = rules.Verdict{Reason: ReasonMemory}, false, ReasonMemory
 	}
 	if !f.replaceHead(&a, v, base, growth) {
 		return false
@@ -134,7 +135,7 @@ func (f *fill) confirm(in arrival) bool {
 
 // replaceHead puts a confirmed head into the old entry, or takes the entry out when it may not be stored any more. It fails
 // when the entry was purged.
-func (f *fill) replaceHead(a *answer, v Verdict, base, growth int64) bool {
+func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool {
 	sh, e := f.group.shard, f.old
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -163,14 +164,14 @@ func (f *fill) replaceHead(a *answer, v Verdict, base, growth int64) bool {
 	return true
 }
 
-func (e *entry) variantNow() Variant {
+func (e *entry) variantNow() rules.Variant {
 	sh := e.group.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	return e.variant
 }
 
-func (f *fill) policyIgnoresVary() bool { return cloudFront(&f.policy) }
+func (f *fill) policyIgnoresVary() bool { return rules.CloudFront(&f.policy) }
 
 // withAge adds the Age of a message to fields that have none, for the arithmetic.
 func withAge(fields, message httpwire.Fields) httpwire.Fields {
@@ -181,8 +182,8 @@ func withAge(fields, message httpwire.Fields) httpwire.Fields {
 	return fields
 }
 
-func (f *fill) verdict(status int, fields httpwire.Fields, in arrival) Verdict {
-	return Storable(&Candidate{
+func (f *fill) verdict(status int, fields httpwire.Fields, in arrival) rules.Verdict {
+	return rules.Storable(&rules.Candidate{
 		Request: &f.sent, Status: status, Fields: fields, Policy: &f.policy, Requested: in.requested, Received: in.received,
 	})
 }
@@ -191,16 +192,16 @@ func (f *fill) verdict(status int, fields httpwire.Fields, in arrival) Verdict {
 func (f *fill) judge(ctx context.Context, in arrival) {
 	v := f.verdict(in.resp.Status, in.resp.Fields, in)
 	var o *object
-	h, variant := &head{}, Variant(nil)
+	h, variant := &head{}, rules.Variant(nil)
 	if v.Store {
-		h = &head{status: in.resp.Status, fields: keepFields(in.resp.Fields, in.received), fresh: v.Fresh,
+		h = &head{status: in.resp.Status, fields: rules.KeepFields(in.resp.Fields, in.received), fresh: v.Fresh,
 			aged: in.resp.Fields.Has(httpwire.Age)}
 		if !f.policyIgnoresVary() {
-			variant = NewVariant(f.sent.Fields, h.fields)
+			variant = rules.NewVariant(f.sent.Fields, h.fields)
 		}
 		var reason string
 		if o, reason = f.store.admit(in.resp, h.cost(f.group.key, variant)); o == nil {
-			v = Verdict{Reason: reason, Fresh: v.Fresh}
+			v = rules.Verdict{Reason: reason, Fresh: v.Fresh}
 		}
 	}
 	if v.Shared {

@@ -1,4 +1,4 @@
-package cache
+package rules
 
 import (
 	"strings"
@@ -38,14 +38,14 @@ func ParseDirectives(fields httpwire.Fields) Directives {
 	var d Directives
 	for i := range fields {
 		if fields[i].ID == httpwire.CacheControl {
-			d.parse(fields[i].Value)
+			d.Parse(fields[i].Value)
 		}
 	}
 	return d
 }
 
-// parse adds one line.
-func (d *Directives) parse(line string) {
+// Parse adds one line.
+func (d *Directives) Parse(line string) {
 	for line != "" {
 		end, quoted := 0, false
 	scan:

@@ -1,4 +1,4 @@
-package cache
+package rules
 
 import (
 	"strings"
@@ -49,7 +49,7 @@ func Age(fields httpwire.Fields, requested, received time.Time) time.Duration {
 	apparent := time.Duration(0)
 	if v, ok := fields.Get(httpwire.Date); ok {
 		if date, ok := ParseDate(v, received); ok {
-			apparent = min(max(0, received.Truncate(time.Second).Sub(date)), maxDuration)
+			apparent = min(max(0, received.Truncate(time.Second).Sub(date)), MaxDuration)
 		}
 	}
 	age := time.Duration(0)
@@ -68,7 +68,7 @@ func NewFreshness(c *Candidate, d *Directives) (Freshness, bool) {
 		NoCache:    d.NoCache,
 	}
 	lifetime, source, ok := explicit(c.Fields, d, c.Received)
-	if cloudFront(c.Policy) {
+	if CloudFront(c.Policy) {
 		f.cloudFront(c, d, lifetime, source, ok)
 		return f, f.Source != ""
 	}
@@ -107,7 +107,7 @@ func (f *Freshness) cloudFront(c *Candidate, d *Directives, lifetime time.Durati
 	f.StaleWhileRevalidate = window(d.StaleWhileRevalidate, p.StaleWhileRevalidate)
 	f.StaleIfError = window(d.StaleIfError, p.StaleIfError)
 	if !d.StaleIfError.Present && p.StaleIfError == 0 {
-		f.StaleIfError = maxDuration
+		f.StaleIfError = MaxDuration
 	}
 	if p.MaxTTL > 0 {
 		f.StaleWhileRevalidate = min(f.StaleWhileRevalidate, p.MaxTTL)
@@ -123,7 +123,7 @@ func explicit(fields httpwire.Fields, d *Directives, received time.Time) (time.D
 	case d.MaxAge.Present:
 		return d.MaxAge.Value, "max-age", true
 	}
-	lifetime, found := maxDuration, false
+	lifetime, found := MaxDuration, false
 	date := received.Truncate(time.Second)
 	if v, ok := fields.Get(httpwire.Date); ok {
 		if t, ok := ParseDate(v, received); ok {
@@ -161,4 +161,5 @@ func window(d Delta, policy time.Duration) time.Duration {
 	return policy
 }
 
-func cloudFront(p *config.CachePolicy) bool { return p.Profile == "cloudfront" }
+// CloudFront reports whether a policy has the profile of that name.
+func CloudFront(p *config.CachePolicy) bool { return p.Profile == "cloudfront" }

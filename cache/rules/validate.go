@@ -1,4 +1,4 @@
-package cache
+package rules
 
 import (
 	"strings"
@@ -7,8 +7,8 @@ import (
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
-// hasValidator reports whether a stored response could be confirmed by the origin (RFC 9111 §4.3.1).
-func hasValidator(fields httpwire.Fields) bool {
+// HasValidator reports whether a stored response could be confirmed by the origin (RFC 9111 §4.3.1).
+func HasValidator(fields httpwire.Fields) bool {
 	if v, ok := fields.Get(httpwire.ETag); ok && validTag(v) {
 		return true
 	}
@@ -21,8 +21,8 @@ func validDate(v string) bool {
 	return ok
 }
 
-// addValidators makes head conditional on a stored response (RFC 9111 §4.3.1).
-func addValidators(head *httpwire.Fields, stored httpwire.Fields) {
+// AddValidators makes head conditional on a stored response (RFC 9111 §4.3.1).
+func AddValidators(head *httpwire.Fields, stored httpwire.Fields) {
 	if v, ok := stored.Get(httpwire.ETag); ok && validTag(v) {
 		head.Add(httpwire.IfNoneMatch, v)
 	}

@@ -1,4 +1,4 @@
-package cache
+package rules
 
 import (
 	"strings"
@@ -10,7 +10,7 @@ import (
 type selector struct {
 	id      httpwire.ID
 	name    string // lower case
-	value   string // normalised, see appendValue
+	value   string // normalised, see AppendValue
 	present bool   // absent and empty are different
 }
 
@@ -46,7 +46,7 @@ func NewVariant(request, response httpwire.Fields) Variant {
 			continue
 		}
 		id := httpwire.Identify(name)
-		value, present := appendValue(nil, request, id, name)
+		value, present := AppendValue(nil, request, id, name)
 		v = append(v, selector{id: id, name: name, value: string(value), present: present})
 	}
 	return v
@@ -65,7 +65,7 @@ func (v Variant) names(name string) bool {
 func (v Variant) Match(request httpwire.Fields) bool {
 	var buf [256]byte
 	for i := range v {
-		value, present := appendValue(buf[:0], request, v[i].id, v[i].name)
+		value, present := AppendValue(buf[:0], request, v[i].id, v[i].name)
 		if present != v[i].present || string(value) != v[i].value {
 			return false
 		}
@@ -73,12 +73,12 @@ func (v Variant) Match(request httpwire.Fields) bool {
 	return true
 }
 
-// same reports whether two requests have the same values in the fields of v.
-func (v Variant) same(a, b httpwire.Fields) bool {
+// Same reports whether two requests have the same values in the fields of v.
+func (v Variant) Same(a, b httpwire.Fields) bool {
 	var bufA, bufB [256]byte
 	for i := range v {
-		x, hasX := appendValue(bufA[:0], a, v[i].id, v[i].name)
-		y, hasY := appendValue(bufB[:0], b, v[i].id, v[i].name)
+		x, hasX := AppendValue(bufA[:0], a, v[i].id, v[i].name)
+		y, hasY := AppendValue(bufB[:0], b, v[i].id, v[i].name)
 		if hasX != hasY || string(x) != string(y) {
 			return false
 		}
@@ -103,8 +103,8 @@ func (v Variant) String() string {
 	return b.String()
 }
 
-// size is what a Variant costs beyond its selectors.
-func (v Variant) size() int64 {
+// Size is what a Variant costs beyond its selectors.
+func (v Variant) Size() int64 {
 	n := 0
 	for i := range v {
 		n += selectorCost + len(v[i].name) + len(v[i].value)
@@ -112,9 +112,9 @@ func (v Variant) size() int64 {
 	return int64(n)
 }
 
-// appendValue appends the normalised value of a request field and says whether there is one: lines are joined, and in fields
+// AppendValue appends the normalised value of a request field and says whether there is one: lines are joined, and in fields
 // known to be lists the whitespace around members is dropped (RFC 9111 §4.1).
-func appendValue(dst []byte, fields httpwire.Fields, id httpwire.ID, name string) ([]byte, bool) {
+func AppendValue(dst []byte, fields httpwire.Fields, id httpwire.ID, name string) ([]byte, bool) {
 	start, present := len(dst), false
 	for i := range fields {
 		if fields[i].ID != id || id == httpwire.Other && !strings.EqualFold(fields[i].Name, name) {

@@ -1,4 +1,4 @@
-package cache
+package rules
 
 import (
 	"strings"
@@ -7,9 +7,9 @@ import (
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
-// keepFields returns a detached copy of a response's fields without those that are not stored (RFC 9111 §3.1): the fields of
+// KeepFields returns a detached copy of a response's fields without those that are not stored (RFC 9111 §3.1): the fields of
 // the connection, the framing, and Age, which is computed. A missing Date is added (RFC 9110 §6.6.1).
-func keepFields(fields httpwire.Fields, received time.Time) httpwire.Fields {
+func KeepFields(fields httpwire.Fields, received time.Time) httpwire.Fields {
 	kept := make(httpwire.Fields, 0, len(fields)+1)
 	for i := range fields {
 		if !perConnection(&fields[i], fields) {
@@ -17,7 +17,7 @@ func keepFields(fields httpwire.Fields, received time.Time) httpwire.Fields {
 		}
 	}
 	if !kept.Has(httpwire.Date) {
-		kept.Add(httpwire.Date, formatDate(received))
+		kept.Add(httpwire.Date, FormatDate(received))
 	}
 	return kept.Clone()
 }
@@ -45,7 +45,7 @@ func perConnection(f *httpwire.Field, fields httpwire.Fields) bool {
 // Update returns stored freshened by a 304 (RFC 9111 §3.2): each field of the 304 replaces the stored ones of that name, except
 // those that are not stored and those that describe the body, which stays. Neither argument is changed.
 func Update(stored, notModified httpwire.Fields, received time.Time) httpwire.Fields {
-	fresh := keepFields(notModified, received)
+	fresh := KeepFields(notModified, received)
 	fresh.Filter(func(f *httpwire.Field) bool { return !ofBody(f) })
 	updated := make(httpwire.Fields, 0, len(stored)+len(fresh))
 	for i := range stored {

@@ -1,4 +1,4 @@
-package cache
+package rules
 
 import (
 	"time"
@@ -36,7 +36,7 @@ func Storable(c *Candidate) Verdict {
 		return Verdict{Reason: ReasonFreshness}
 	}
 	v := Verdict{Store: true, Fresh: f, Shared: f.Fresh(c.Received)}
-	if v.Shared || hasValidator(c.Fields) {
+	if v.Shared || HasValidator(c.Fields) {
 		return v
 	}
 	// Without a validator, what is not fresh is of use only if it may be served stale.
@@ -51,7 +51,7 @@ func Storable(c *Candidate) Verdict {
 
 // refusal is the reason that forbids storing whatever the freshness, or "".
 func refusal(c *Candidate, d *Directives) string {
-	raised := cloudFront(c.Policy) && c.Policy.MinTTL > 0 // the profile's MinTTL beats the origin's refusal
+	raised := CloudFront(c.Policy) && c.Policy.MinTTL > 0 // the profile's MinTTL beats the origin's refusal
 	// RFC 9111 §5.2.2.3: with must-understand, a status that is understood lifts no-store.
 	noStore := d.NoStore && !(d.MustUnderstand && understood(c.Status))
 	switch {
@@ -59,13 +59,13 @@ func refusal(c *Candidate, d *Directives) string {
 		return ReasonMethod
 	case !storableStatus(c.Status), d.MustUnderstand && !understood(c.Status):
 		return ReasonStatus
-	case ParseDirectives(c.Request.Fields).NoStore && !cloudFront(c.Policy):
+	case ParseDirectives(c.Request.Fields).NoStore && !CloudFront(c.Policy):
 		return ReasonRequest
 	case noStore && !raised:
 		return ReasonNoStore
 	case d.Private && !raised:
 		return ReasonPrivate
-	case cloudFront(c.Policy) && d.NoCache && !raised:
+	case CloudFront(c.Policy) && d.NoCache && !raised:
 		return ReasonNoCache
 	case c.Fields.Has(httpwire.SetCookie):
 		return ReasonSetCookie

@@ -1,4 +1,4 @@
-package cache
+package rules
 
 import (
 	"strings"
@@ -42,5 +42,5 @@ func century(t, now time.Time) time.Time {
 	return t
 }
 
-// formatDate writes an IMF-fixdate.
-func formatDate(t time.Time) string { return t.UTC().Format(imfFixdate) }
+// FormatDate writes an IMF-fixdate.
+func FormatDate(t time.Time) string { return t.UTC().Format(imfFixdate) }

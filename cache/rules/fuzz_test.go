@@ -1,0 +1,97 @@
+package rules_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meridian-edge/meridian/cache/rules"
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
+
+func FuzzCacheControl(f *testing.F) {
+	for _, s := range []string{"max-age=60", `no-cache="a,b", private`, `max-age="1`, "MAX-AGE=1,max-age=0", "s-maxage=99999999999999999999", `a="\"`, ",,=,"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		d := rules.ParseDirectives(httpwire.Fields{{ID: httpwire.CacheControl, Value: line}})
+		for _, v := range []rules.Delta{d.MaxAge, d.SMaxAge, d.StaleIfError, d.StaleWhileRevalidate} {
+			if v.Value < 0 || v.Value > (1<<31-1)*time.Second || !v.Valid && v.Value != 0 || v.Valid && !v.Present {
+				t.Errorf("%q: %+v", line, v)
+			}
+		}
+		// More lines never make it less restrictive.
+		both := rules.ParseDirectives(httpwire.Fields{{ID: httpwire.CacheControl, Value: line}, {ID: httpwire.CacheControl, Value: "no-store, max-age=0"}})
+		if !both.NoStore || both.MaxAge.Value != 0 || d.Private && !both.Private || d.NoCache && !both.NoCache {
+			t.Errorf("%q: %+v", line, both)
+		}
+	})
+}
+
+func FuzzDate(f *testing.F) {
+	for _, s := range []string{"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "0"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		got, ok := rules.ParseDate(s, now)
+		if !ok {
+			return
+		}
+		if again, ok := rules.ParseDate(date(got), now); got.Year() <= 9999 && (!ok || !again.Equal(got)) {
+			t.Errorf("%q is %v, which reads as %v", s, got, again)
+		}
+		if got.Nanosecond() != 0 || got.Location() != time.UTC {
+			t.Errorf("%q: %v", s, got)
+		}
+	})
+}
+
+func FuzzAge(f *testing.F) {
+	f.Add("1", "Sun, 06 Nov 1994 08:49:37 GMT")
+	f.Fuzz(func(t *testing.T, age, date string) {
+		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		if got := rules.Age(httpwire.Fields{{ID: httpwire.Age, Value: age}, {ID: httpwire.Date, Value: date}}, now, now); got < 0 {
+			t.Errorf("%q %q: %v", age, date, got)
+		}
+	})
+}
+
+func FuzzVary(f *testing.F) {
+	f.Add("Accept-Encoding, x-a", "gzip, br", "1")
+	f.Fuzz(func(t *testing.T, vary, encoding, other string) {
+		request := httpwire.Fields{{ID: httpwire.AcceptEncoding, Name: "Accept-Encoding", Value: encoding}, {Name: "X-A", Value: other}}
+		v := rules.NewVariant(request, httpwire.Fields{{ID: httpwire.Vary, Value: vary}})
+		if !v.Match(request) {
+			t.Errorf("Vary %q: a request does not match itself", vary)
+		}
+	})
+}
+
+func FuzzRange(f *testing.F) {
+	for _, s := range []string{"bytes=0-1", "bytes=-5", "bytes=9-", "bytes=1-2,3-4", "BYTES=0-0", "bytes=18446744073709551615-"} {
+		f.Add(s, int64(100))
+	}
+	f.Fuzz(func(t *testing.T, value string, size int64) {
+		if size < 0 {
+			return
+		}
+		span, ok := rules.ParseRange(value, size)
+		if ok && span != (rules.Span{}) && (span.Start < 0 || span.End > size || span.Start >= span.End) {
+			t.Errorf("%q of %d: %+v", value, size, span)
+		}
+	})
+}
+
+func FuzzConditional(f *testing.F) {
+	f.Add(`"a", W/"b"`, `"a"`, "Sun, 06 Nov 1994 08:49:37 GMT")
+	f.Fuzz(func(t *testing.T, match, tag, since string) {
+		stored := httpwire.Fields{{ID: httpwire.ETag, Value: tag}}
+		now := time.Now()
+		got := rules.NotModified(httpwire.Fields{{ID: httpwire.IfNoneMatch, Value: match}, {ID: httpwire.IfModifiedSince, Value: since}}, stored, now)
+		if got && strings.Trim(match, " \t") != "*" && !strings.Contains(match, strings.TrimPrefix(tag, "W/")) {
+			t.Errorf("%q matches %q", match, tag)
+		}
+		rules.RangeApplies(httpwire.Fields{{ID: httpwire.IfRange, Value: match}}, stored, now)
+	})
+}

@@ -1,0 +1,48 @@
+// Package rules is HTTP caching as pure functions: what may be stored, for how long it is fresh, what selects it, how it is validated
+// and updated, and which bytes of it a range means (RFC 9111, RFC 9110 §13 and §14, RFC 5861).
+//
+//	v := rules.Storable(&rules.Candidate{Request: head, Status: 200, Fields: fields, Policy: policy, Requested: t0, Received: t1})
+//	if v.Store && v.Fresh.Fresh(now) { ... }
+//
+// Two profiles share them: rfc9111 and, where a policy names it, cloudfront. Nothing here does I/O, reads a clock or keeps state;
+// everything is safe for concurrent use.
+package rules
+
+import "time"
+
+const (
+	maxVaryNames = 32        // names in a Vary field; more: not stored
+	maxDelta     = 1<<31 - 1 // seconds (RFC 9111 §1.2.2)
+
+	// MaxDuration is the longest freshness or age there is.
+	MaxDuration = maxDelta * time.Second
+
+	selectorCost = 64 // bytes of a selector in memory, its strings not counted
+)
+
+// The reasons a Verdict gives for not storing. They are part of the log format.
+const (
+	ReasonMethod        = "method"           // not GET or HEAD
+	ReasonRequest       = "request no-store" // the client's no-store
+	ReasonStatus        = "status"           // a status that is not stored
+	ReasonNoStore       = "no-store"
+	ReasonPrivate       = "private"
+	ReasonNoCache       = "no-cache" // without a validator
+	ReasonAuthorization = "authorization"
+	ReasonSetCookie     = "set-cookie"
+	ReasonVary          = "vary"         // Vary: *, or too many names
+	ReasonFreshness     = "no freshness" // none stated, or stale on arrival and of no use later
+)
+
+// tchar reports whether c may stand in a token (RFC 9110 §5.6.2).
+func tchar(c byte) bool {
+	switch {
+	case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
+		return true
+	}
+	switch c {
+	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
+		return true
+	}
+	return false
+}
