@@ -2,9 +2,10 @@ package cache
 
 import (
 	"fmt"
-	"github.com/meridian-edge/meridian/cache/rules"
 	"strings"
 	"time"
+
+	"github.com/meridian-edge/meridian/cache/rules"
 )
 
 // Part is one part of a key, with its name.

@@ -3,10 +3,11 @@ package cache
 import (
 	"context"
 	"errors"
-	"github.com/meridian-edge/meridian/cache/rules"
 	"io"
 	"sync"
 	"sync/atomic"
+
+	"github.com/meridian-edge/meridian/cache/rules"
 )
 
 // object is a response body in memory, growing or complete, shared by the index and every reader of it. Its blocks are plain

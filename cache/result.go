@@ -2,9 +2,11 @@ package cache
 
 import (
 	"fmt"
-	"github.com/meridian-edge/meridian/cache/rules"
 	"strconv"
 	"time"
+
+	"github.com/meridian-edge/meridian/cache/rules"
+	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
 // Outcome says in one word how a request was answered.
@@ -162,24 +164,11 @@ func isToken(s string) bool {
 		if c|0x20 >= 'a' && c|0x20 <= 'z' || c == '*' {
 			continue
 		}
-		if i == 0 || !tchar(c) && c != ':' && c != '/' {
+		if i == 0 || !httpwire.IsTokenByte(c) && c != ':' && c != '/' {
 			return false
 		}
 	}
 	return s != ""
-}
-
-// tchar reports whether c may stand in a token (RFC 9110 §5.6.2).
-func tchar(c byte) bool {
-	switch {
-	case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
-		return true
-	}
-	switch c {
-	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
-		return true
-	}
-	return false
 }
 
 // floorSeconds rounds down, so that a fraction of a second past expiry is not a zero.

@@ -33,16 +33,3 @@ const (
 	ReasonVary          = "vary"         // Vary: *, or too many names
 	ReasonFreshness     = "no freshness" // none stated, or stale on arrival and of no use later
 )
-
-// tchar reports whether c may stand in a token (RFC 9110 §5.6.2).
-func tchar(c byte) bool {
-	switch {
-	case c >= '0' && c <= '9', c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z':
-		return true
-	}
-	switch c {
-	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
-		return true
-	}
-	return false
-}

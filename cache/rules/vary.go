@@ -21,20 +21,11 @@ type Variant []selector
 func varyStorable(fields httpwire.Fields) bool {
 	n := 0
 	for name := range fields.List(httpwire.Vary) {
-		if n++; n > maxVaryNames || !isFieldName(name) || name == "*" {
+		if n++; n > maxVaryNames || !httpwire.IsToken(name) || name == "*" {
 			return false
 		}
 	}
 	return true
-}
-
-func isFieldName(s string) bool {
-	for i := range len(s) {
-		if !tchar(s[i]) {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // NewVariant takes from request the values of the fields that response's Vary names. The result shares no memory with request.
