@@ -68,7 +68,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.Is(err, errConfig):
 		return exitConfig
-	case errors.Is(err, demo.ErrObjectives):
+	case errors.Is(err, demo.ErrObjectives), errors.Is(err, errDelegation):
 		return exitCheck
 	case errors.Is(err, admin.ErrUnreachable):
 		return exitUnreachable
@@ -100,7 +100,7 @@ authoritative DNS server with steering policies, with one health opinion behind 
 		return usageError{fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath())}
 	})
 	root.AddCommand(newRun(), newValidate(), newDemo(), newExplain(), newPurge(), newReload(), newStatus(), newHealth(),
-		newDrain(), newUndrain(), newVersion())
+		newDrain(), newUndrain(), newDelegate(), newVersion())
 	root.AddCommand(helpTopics()...)
 	for _, c := range root.Commands() {
 		checkArgs(c)
@@ -143,7 +143,7 @@ func helpTopics() []*cobra.Command {
   1   it failed while running; the message says why
   2   the command line is wrong
   3   the configuration is wrong, or was refused
-  4   a check did not hold: the demo missed an objective
+  4   a check did not hold: the demo missed an objective, a delegation is not as it should be
   5   no node answers on the admin socket
   6   a socket cannot be had: the address or the lock is in use`},
 		{Use: "signals", Short: "What signals do to a running node", Long: `Signals to ` + "`meridian run`" + `:

@@ -30,6 +30,7 @@ var floors = []struct {
 	{2, "healthcheck/probe"},
 	{2, "healthcheck/quorum"},
 	{2, "dns/zone"},
+	{2, "dns/delegation"},
 	{2, "dns/guard"},
 	{2, "dns/tap"},
 	{3, "dns/transfer"},
