@@ -26,6 +26,7 @@ var floors = []struct {
 	{1, "steer/geo"},
 	{2, "cache"},
 	{2, "cache/rules"},
+	{2, "cache/purge"},
 	{2, "healthcheck"},
 	{2, "healthcheck/probe"},
 	{2, "healthcheck/quorum"},
