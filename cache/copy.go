@@ -42,7 +42,7 @@ func (f *fill) settle(e *entry, err error) {
 		result = fillNotStored
 	default:
 		e.object.hold()
-		if !sh.insert(e, f.sent.Fields, time.Now()) {
+		if !sh.insert(e, f.sent.Fields) {
 			e.object.release()
 			result = fillNotStored
 		}

@@ -2,12 +2,12 @@ package cache
 
 import (
 	"hash/maphash"
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/evict"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -39,8 +39,7 @@ type entry struct {
 	retry   time.Time     // no background refresh before this
 	dead    atomic.Bool   // purged or invalidated: never to be served again, whoever still points here
 
-	newer, older *entry // in the shard's order of use
-	used         int64  // when, in nanoseconds
+	place evict.Node[*entry] // in the shard's order of eviction
 }
 
 // group is everything stored and under way for one key.
@@ -59,9 +58,9 @@ type shard struct {
 
 	groups map[string]*group              // by key
 	extra  map[string]map[*group]struct{} // by URL part: groups whose key has more than that
-	order  recency
+	order  evict.Order[*entry]
 
-	oldest atomic.Int64 // when the entry that goes next was used; math.MaxInt64: none
+	bytes atomic.Int64 // of the order: what the entries of this shard take
 }
 
 func (s *Store) shard(url []byte) *shard {
@@ -113,7 +112,7 @@ func (g *group) find(fields httpwire.Fields) *entry {
 
 // insert adds an entry that holds a reference to its object. It replaces those that the same request selects, unless one of
 // them was received later: the new one is then dropped.
-func (sh *shard) insert(e *entry, request httpwire.Fields, now time.Time) (kept bool) {
+func (sh *shard) insert(e *entry, request httpwire.Fields) (kept bool) {
 	g := e.group
 	for _, old := range slices.Clone(g.entries) {
 		if !old.variant.Match(request) {
@@ -129,17 +128,9 @@ func (sh *shard) insert(e *entry, request httpwire.Fields, now time.Time) (kept 
 		sh.remove(g.entries[len(g.entries)-1])
 	}
 	e.object.store.objects.Add(1)
-	e.used = now.UnixNano()
-	sh.order.add(e)
+	sh.order.Add(&e.place, e, maphash.String(e.object.store.seed, g.key), e.object.charged())
 	sh.stamp()
 	return true
-}
-
-// touch marks a use.
-func (sh *shard) touch(e *entry, now time.Time) {
-	e.used = now.UnixNano()
-	sh.order.touch(e)
-	sh.stamp()
 }
 
 // remove takes an entry out of the index. Its group stays, for the caller to tidy.
@@ -150,19 +141,13 @@ func (sh *shard) remove(e *entry) {
 		return
 	}
 	g.entries = slices.Delete(g.entries, i, i+1)
-	sh.order.remove(e)
+	sh.order.Remove(&e.place)
 	sh.stamp()
 	e.object.store.objects.Add(-1)
 	e.object.release()
 }
 
-func (sh *shard) stamp() {
-	oldest := int64(math.MaxInt64)
-	if e := sh.order.oldest; e != nil {
-		oldest = e.used
-	}
-	sh.oldest.Store(oldest)
-}
+func (sh *shard) stamp() { sh.bytes.Store(sh.order.Bytes()) }
 
 // reserve takes n bytes of memory, evicting for them. It fails when what is left is in use.
 func (s *Store) reserve(n int64) bool {
@@ -181,15 +166,14 @@ func (s *Store) reserve(n int64) bool {
 	}
 }
 
-// evictOne removes about the least recently used entry whose removal frees memory: one that nobody reads. It fails when there
-// is none.
+// evictOne removes an entry that nobody reads from the shard that holds most. It fails when there is none.
 func (s *Store) evictOne() bool {
 	var tried uint32
 	for range s.shards {
-		best, at := -1, int64(math.MaxInt64)
+		best, most := -1, int64(0)
 		for i := range s.shards {
-			if t := s.shards[i].oldest.Load(); tried&(1<<i) == 0 && t < at {
-				best, at = i, t
+			if n := s.shards[i].bytes.Load(); tried&(1<<i) == 0 && n > most {
+				best, most = i, n
 			}
 		}
 		if best < 0 {
@@ -204,17 +188,17 @@ func (s *Store) evictOne() bool {
 	return false
 }
 
-// evict removes the least recently used entry that nobody reads.
+// evict removes the entry that goes next.
 func (sh *shard) evict() bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	for e := sh.order.oldest; e != nil; e = e.newer {
-		// Readers attach with the lock held, so a count of one, the index's own, stays one.
-		if e.object.refs.Load() == 1 {
-			sh.remove(e)
-			sh.tidy(e.group)
-			return true
-		}
+	// Readers attach with the lock held, so a count of one, the index's own, stays one.
+	n := sh.order.Victim(func(e *entry) bool { return e.object.refs.Load() == 1 })
+	if n == nil {
+		return false
 	}
-	return false
+	e := n.Value()
+	sh.remove(e)
+	sh.tidy(e.group)
+	return true
 }

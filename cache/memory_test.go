@@ -22,7 +22,7 @@ func sized(n int) *originFunc {
 	})}
 }
 
-// TestEviction: the least recently used goes, and memory stays under its ceiling.
+// TestEviction: what is asked for again and again stays while others come and go, and memory stays under its ceiling.
 func TestEviction(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const limit = 4 << 20
@@ -38,14 +38,8 @@ func TestEviction(t *testing.T) {
 				t.Fatalf("the most used was evicted after %d", i)
 			}
 		}
-		n := int(s.Stats().Objects)
-		if n < 35 || n > 42 {
+		if n := s.Stats().Objects; n < 35 || n > 42 {
 			t.Errorf("%d objects of 100 KB in 4 MiB", n)
-		}
-		for i := 200 - n + 1; i < 200; i++ {
-			if x := s.Explain(get(fmt.Sprint("/", i))); !x.Stored {
-				t.Errorf("object %d was evicted before an older one", i)
-			}
 		}
 	})
 }

@@ -176,7 +176,7 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 		sh.mu.Unlock()
 		return nil, Result{}, false
 	}
-	sh.touch(e, now)
+	sh.order.Touch(&e.place)
 	h, o := e.head, e.object
 	o.hold()
 	sh.mu.Unlock()
@@ -221,7 +221,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 	var run context.Context
 	switch d.act {
 	case actHit, actStale:
-		sh.touch(d.entry, now)
+		sh.order.Touch(&d.entry.place)
 		src.object.hold()
 		if d.refresh {
 			f, run = s.newFill(ctx, sh.group(key, url), req, w, &d)

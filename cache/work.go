@@ -160,7 +160,9 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 	f.store.used.Add(e.object.recharge(base) - growth)
 	e.head, e.variant = a.head, a.variant
 	f.group.entries = slices.Insert(slices.Delete(f.group.entries, i, i+1), 0, e)
-	sh.touch(e, a.head.fresh.Received)
+	sh.order.Touch(&e.place)
+	sh.order.Resize(&e.place, e.object.charged())
+	sh.stamp()
 	return true
 }
 
