@@ -279,7 +279,7 @@ func ratios(t *trace, p policy) (objects, bytes float64) {
 // TestHitRatios: ten points better than LRU where scans mislead it, and never more than one worse. MERIDIAN_RATIOS=1 prints the table
 // of longer traces.
 func TestHitRatios(t *testing.T) {
-	n := 300_000
+	n := 150_000
 	long := os.Getenv("MERIDIAN_RATIOS") != ""
 	if long {
 		n = 2_000_000
