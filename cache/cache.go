@@ -45,6 +45,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -55,6 +56,9 @@ type Options struct {
 	Node       string                // this cache's name in Cache-Status; see Store.Node
 	Registerer prometheus.Registerer // nil: metrics are counted and not exported
 	Log        *slog.Logger          // nil: discarded
+	Purges     *purge.Book           // nil: one of its own, forgotten with the process
+	// TagFields are the response fields that hold tags, lower case. nil: surrogate-key and cache-tag.
+	TagFields []string
 }
 
 // Request is one request as the cache sees it. It is valid for the call only; the cache clones what it keeps.
@@ -82,6 +86,9 @@ type Store struct {
 	seed    maphash.Seed
 	shards  [shardCount]shard
 	passes  *lru.Cache[string, pass] // keys whose responses were not shareable a moment ago
+	book    *purge.Book
+
+	tagFields []string
 
 	limit   atomic.Int64 // bytes
 	used    atomic.Int64 // bytes charged: stored, growing, and evicted but still being read
@@ -109,6 +116,12 @@ func New(o Options) *Store {
 	var err error
 	if s.passes, err = lru.New[string, pass](maxPasses); err != nil {
 		panic("BUG: " + err.Error())
+	}
+	if s.book, s.tagFields = o.Purges, o.TagFields; s.tagFields == nil {
+		s.tagFields = []string{"surrogate-key", "cache-tag"}
+	}
+	if s.book == nil {
+		s.book, _ = purge.Open(purge.Options{}) // without a folder nothing can fail
 	}
 	s.metrics = newMetrics(s, o.Registerer)
 	return s

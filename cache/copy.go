@@ -38,7 +38,7 @@ func (f *fill) settle(e *entry, err error) {
 	switch {
 	case err != nil:
 		result = fillTruncated
-	case f.purged.Load() || !e.object.done.Load():
+	case f.purged.Load() || !e.object.done.Load() || !e.alive():
 		result = fillNotStored
 	default:
 		e.object.hold()

@@ -59,8 +59,8 @@ func (s *Store) Explain(req *Request) Explanation {
 	}
 	if e := d.entry; e != nil {
 		x.Stored, x.Variant, x.Status, x.Bytes = true, e.variant.String(), e.head.status, e.object.length()
-		x.Age, x.TTL = e.head.fresh.Age(now), e.head.fresh.TTL(now)
-		x.Words = words(&e.head.fresh, now)
+		x.Age, x.TTL = e.freshness().Age(now), e.freshness().TTL(now)
+		x.Words = words(e.freshness(), now)
 	}
 	return x
 }

@@ -33,7 +33,9 @@ type fill struct {
 	solo       bool // nobody joins
 	background bool // nobody leads
 	old        *entry
-	oldHead    *head // old's when the fill started
+	oldHead    *head  // old's when the fill started
+	born       uint64 // the number of purges then
+	version    uint64 // and their version
 	cancel     context.CancelFunc
 	refs       atomic.Int32  // the goroutine, and the requests that have joined and not yet taken their answer
 	purged     atomic.Bool   // not to be stored
@@ -67,6 +69,8 @@ func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d 
 		store: s, group: g, sent: cloneHead(req), policy: *req.Policy, auth: w.auth, solo: d.act == actSolo,
 		background: d.act == actStale, old: d.entry, ready: make(chan struct{}),
 	}
+	f.version = s.book.Version() // before born: a purge between the two is weighed again, not missed
+	f.born = s.book.Current()
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,7 +88,7 @@ func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d 
 		f.leaderGone = true
 	}
 	if f.old != nil {
-		f.oldHead = f.old.head
+		f.oldHead = f.old.current()
 		f.old.object.hold()
 	}
 	g.fills = append(g.fills, f)
@@ -94,7 +98,7 @@ func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d 
 // joinable finds a fill that a request may wait for or read from, with the shard's lock held.
 func (g *group) joinable(fields httpwire.Fields, auth bool, now time.Time) *fill {
 	for _, f := range slices.Backward(g.fills) {
-		if f.solo || f.auth != auth || f.purged.Load() {
+		if f.solo || f.auth != auth || f.outdated() {
 			continue
 		}
 		select {
@@ -279,7 +283,7 @@ func (f *fill) take(ctx context.Context, req *Request, w *wish, result Result) (
 	case a.released:
 		return nil, result, errAgain
 	case a.stale:
-		if f.old.dead.Load() {
+		if f.old.gone(f.oldHead) {
 			return nil, result, errAgain // purged meanwhile: it is never served again
 		}
 		src = source{head: f.oldHead, object: f.old.object, stored: true}

@@ -340,7 +340,7 @@ func TestPurgeDuringFill(t *testing.T) {
 		}
 		b := <-bodies
 		b.parts <- []byte("old")
-		if r := s.Purge("web", get("/").Canon, nil); r.Fills != 1 {
+		if r, _ := s.Purge("web", get("/").Canon, nil, false); r.Fills != 1 {
 			t.Errorf("%+v", r)
 		}
 		want(t, s, get("/"), always("200 new | Cache-Control: max-age=60"), "new", cache.Miss)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/evict"
+	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -23,11 +24,17 @@ type head struct {
 	status int
 	fields httpwire.Fields // without Age
 	fresh  rules.Freshness
-	aged   bool // came with an Age: a cache behind this one had it
+	aged   bool     // came with an Age: a cache behind this one had it
+	born   uint64   // the number of purges when its fetch began
+	tags   []string // lower case
 }
 
 func (h *head) cost(key string, v rules.Variant) int64 {
-	return entryCost + int64(len(key)) + int64(h.fields.Size()) + int64(len(h.fields))*fieldCost + v.Size()
+	tags := 0
+	for _, t := range h.tags {
+		tags += len(t) + 16
+	}
+	return entryCost + int64(tags) + int64(len(key)) + int64(h.fields.Size()) + int64(len(h.fields))*fieldCost + v.Size()
 }
 
 // entry is one stored response: a head, a variant and an object. Its fields are guarded by the shard's lock, except where noted.
@@ -40,6 +47,9 @@ type entry struct {
 	dead    atomic.Bool   // purged or invalidated: never to be served again, whoever still points here
 
 	place evict.Node[*entry] // in the shard's order of eviction
+
+	judged uint64        // version of the purges that were last weighed for it; see alive
+	soft   purge.Verdict // of that time
 }
 
 // group is everything stored and under way for one key.
@@ -103,7 +113,7 @@ func (sh *shard) tidy(g *group) {
 // find selects the stored response for a request: of those whose variant matches, the newest (RFC 9111 §4.1).
 func (g *group) find(fields httpwire.Fields) *entry {
 	for _, e := range g.entries {
-		if e.variant.Match(fields) {
+		if e.variant.Match(fields) && e.alive() {
 			return e
 		}
 	}

@@ -53,7 +53,7 @@ func TestEvictedWhileRead(t *testing.T) {
 	if err != nil || result.Outcome != cache.Hit {
 		t.Fatal(result, err)
 	}
-	s.Purge("web", get("/read").Canon, nil)
+	s.Purge("web", get("/read").Canon, nil, false)
 	if st := s.Stats(); st.Objects != 0 || st.Bytes < 900_000 {
 		t.Errorf("%+v", st)
 	}

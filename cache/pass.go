@@ -67,10 +67,10 @@ func (s *Store) passOrStale(ctx context.Context, req *Request, w *wish, origin O
 	if e != nil {
 		sh := e.group.shard
 		sh.mu.Lock()
-		if e.dead.Load() {
+		if !e.alive() {
 			e = nil
 		} else {
-			src = source{head: e.head, object: e.object, stored: true}
+			src = source{head: e.current(), object: e.object, stored: true}
 			e.object.hold()
 		}
 		sh.mu.Unlock()
@@ -80,7 +80,7 @@ func (s *Store) passOrStale(ctx context.Context, req *Request, w *wish, origin O
 		return resp, result, err
 	}
 	now := time.Now()
-	if (err == nil && !serverError(resp.Status)) || e.dead.Load() || !src.head.fresh.Fallback(now) || ctx.Err() != nil {
+	if (err == nil && !serverError(resp.Status)) || e.gone(src.head) || !src.head.fresh.Fallback(now) || ctx.Err() != nil {
 		e.object.release()
 		return resp, result, err
 	}

@@ -156,7 +156,7 @@ func runWorld(t *testing.T, seed uint64, clients int, memory int64, failure *ato
 				path, variant := byte('0'+r.IntN(3)), byte('a'+r.IntN(2))
 				req := with(get("/"+string(path), "X-V: "+string(variant)), func(p *config.CachePolicy) { p.StaleIfError = time.Second })
 				if r.IntN(15) == 0 {
-					s.Purge("web", req.Canon, req.Policy)
+					_, _ = s.Purge("web", req.Canon, req.Policy, false)
 					purges[path-'0'].Store(time.Now().UnixNano())
 					time.Sleep(time.Nanosecond)
 					continue

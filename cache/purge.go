@@ -3,34 +3,97 @@ package cache
 import (
 	"net/url"
 
+	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
-// Receipt says what a purge has removed.
+// Receipt says what a purge has hit.
 type Receipt struct {
-	Objects int   `json:"objects"` // every variant counts
-	Bytes   int64 `json:"bytes"`   // bodies, heads and keys
-	Fills   int   `json:"fills"`   // fetches in flight that will not be stored
+	ID      uint64 `json:"id,omitempty"` // of the order, to undo it by; 0: a dry run
+	Objects int    `json:"objects"`      // every variant counts
+	Bytes   int64  `json:"bytes"`        // bodies, heads and keys
+	Fills   int    `json:"fills"`        // fetches in flight that will not be stored, or are stale when they are
+}
+
+func (r *Receipt) add(more Receipt) {
+	r.ID = max(r.ID, more.ID)
+	r.Objects += more.Objects
+	r.Bytes += more.Bytes
+	r.Fills += more.Fills
 }
 
 // Purge removes one URL for good: every variant, every value of the policy's extra fields, both schemes. Fills in flight for
 // it are not stored, nor joined by later requests; those who read from them already go on. Once Purge has returned, nothing
-// stored or fetched before is served to a later request, stale-if-error included (attack row C22). The query is keyed as
-// policy says; nil means the whole query.
-func (s *Store) Purge(site string, canon *httpwire.Canonical, policy *config.CachePolicy) Receipt {
+// stored or fetched before is served to a later request, stale-if-error included (attack row C22). A soft purge makes the same
+// responses stale instead. The query is keyed as policy says; nil means the whole query. It fails when the order cannot be kept.
+func (s *Store) Purge(site string, canon *httpwire.Canonical, policy *config.CachePolicy, soft bool) (Receipt, error) {
 	if policy == nil {
 		policy = &config.CachePolicy{KeyQuery: config.KeyPart{All: true}}
 	}
 	var total Receipt
+	keys := purgeKeys(site, canon, policy)
+	hosts := map[string]bool{}
+	for _, key := range keys {
+		g := group{key: key}
+		subject := g.subject(0, nil)
+		if !hosts[subject.Host] {
+			hosts[subject.Host] = true
+			o, err := s.book.Add(purge.Order{Kind: purge.URL, Site: site, Host: subject.Host, Value: subject.URL, Soft: soft})
+			if err != nil {
+				return total, err
+			}
+			total.ID = o.ID
+		}
+	}
+	for _, key := range keys {
+		if soft {
+			total.add(s.tell(key))
+		} else {
+			total.add(s.drop(key))
+		}
+	}
+	return total, nil
+}
+
+// PreviewURL counts what Purge would hit, and changes nothing.
+func (s *Store) PreviewURL(site string, canon *httpwire.Canonical, policy *config.CachePolicy) Receipt {
+	var total Receipt
 	for _, key := range purgeKeys(site, canon, policy) {
-		r := s.drop(key)
-		total.Objects += r.Objects
-		total.Bytes += r.Bytes
-		total.Fills += r.Fills
+		total.add(s.tell(key))
 	}
 	return total
+}
+
+// tell counts what there is under the URL part of a key.
+func (s *Store) tell(key string) Receipt {
+	var r Receipt
+	sh := s.shard([]byte(key))
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if g := sh.groups[key]; g != nil {
+		g.count(&r, func(*purge.Subject) bool { return true })
+	}
+	for g := range sh.extra[key] {
+		g.count(&r, func(*purge.Subject) bool { return true })
+	}
+	return r
+}
+
+// count adds what of a group is hit, with the shard's lock held.
+func (g *group) count(r *Receipt, hits func(*purge.Subject) bool) {
+	for _, e := range g.entries {
+		if subject := g.subject(e.head.born, e.head.tags); !e.dead.Load() && hits(&subject) {
+			r.Objects++
+			r.Bytes += e.object.charged()
+		}
+	}
+	for range g.fills {
+		if subject := g.subject(0, nil); hits(&subject) {
+			r.Fills++
+		}
+	}
 }
 
 // drop removes everything under the URL part of a key.

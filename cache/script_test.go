@@ -74,7 +74,11 @@ func (p *performance) step(t *testing.T, args []string) string {
 		synctest.Wait()
 	case "purge":
 		req := get(args[0])
-		return fmt.Sprintf("objects %d\n", p.store.Purge(req.Site, req.Canon, req.Policy).Objects)
+		receipt, err := p.store.Purge(req.Site, req.Canon, req.Policy, false)
+		if err != nil {
+			return err.Error()
+		}
+		return fmt.Sprintf("objects %d\n", receipt.Objects)
 	case "origin-requests":
 		synctest.Wait() // a fetch that has just begun beside a request counts
 		return fmt.Sprintln(p.origin.n.Load())

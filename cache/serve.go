@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/rules"
@@ -117,11 +118,11 @@ func (s *Store) decide(g *group, key []byte, req *Request, w *wish, now time.Tim
 	var d decision
 	if g != nil {
 		d.entry = g.find(req.Head.Fields)
-		d.varyMiss = d.entry == nil && len(g.entries) > 0
+		d.varyMiss = d.entry == nil && slices.ContainsFunc(g.entries, (*entry).alive)
 	}
 	alone := w.alone
 	if e := d.entry; e != nil {
-		fresh := &e.head.fresh
+		fresh := e.freshness()
 		switch {
 		case fresh.Fresh(now):
 			d.act = actHit
@@ -172,12 +173,12 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 		return nil, Result{}, false
 	}
 	e := g.find(req.Head.Fields)
-	if e == nil || !e.head.fresh.Fresh(now) {
+	if e == nil || !e.freshness().Fresh(now) {
 		sh.mu.Unlock()
 		return nil, Result{}, false
 	}
 	sh.order.Touch(&e.place)
-	h, o := e.head, e.object
+	h, o := e.current(), e.object
 	o.hold()
 	sh.mu.Unlock()
 	result := Result{Outcome: Hit, Key: g.key, TTL: h.fresh.TTL(now), Age: h.fresh.Age(now)}
@@ -215,7 +216,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 	d := s.decide(sh.groups[string(key)], key, req, w, now)
 	var src source
 	if d.entry != nil {
-		src = source{head: d.entry.head, object: d.entry.object, stored: true}
+		src = source{head: d.entry.current(), object: d.entry.object, stored: true}
 	}
 	var f *fill
 	var run context.Context

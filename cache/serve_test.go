@@ -175,7 +175,10 @@ func TestPurge(t *testing.T) {
 		want(t, s, r, o, "x", cache.Miss)
 	}
 	r := get("/p?q")
-	receipt := s.Purge("web", r.Canon, r.Policy)
+	receipt, err := s.Purge("web", r.Canon, r.Policy, false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if receipt.Objects != len(gone) || receipt.Bytes <= 0 || s.Stats().Objects != int64(len(kept)) {
 		t.Errorf("%+v, left %+v", receipt, s.Stats())
 	}
@@ -185,7 +188,7 @@ func TestPurge(t *testing.T) {
 	for _, r := range kept {
 		want(t, s, r, o, "x", cache.Hit)
 	}
-	if again := s.Purge("web", get("/never").Canon, nil); again != (cache.Receipt{}) {
+	if again, _ := s.Purge("web", get("/never").Canon, nil, false); again.Objects != 0 || again.Bytes != 0 || again.Fills != 0 {
 		t.Errorf("%+v", again)
 	}
 }

@@ -158,7 +158,7 @@ func TestC22PurgedIsNotServedStale(t *testing.T) {
 		waiting := make(chan got)
 		go func() { waiting <- serve(t, s, stale(get("/")), down) }()
 		synctest.Wait() // it waits for an origin that will fail
-		if r := s.Purge("web", get("/").Canon, nil); r.Objects != 1 || r.Fills != 1 {
+		if r, _ := s.Purge("web", get("/").Canon, nil, false); r.Objects != 1 || r.Fills != 1 {
 			t.Errorf("%+v", r)
 		}
 		if g := <-waiting; g.err == nil {
@@ -185,7 +185,7 @@ func TestPurgeDuringRefresh(t *testing.T) {
 			time.Sleep(20 * time.Second)
 			want(t, s, get("/"), slow, "old", cache.Stale)
 			synctest.Wait()
-			s.Purge("web", get("/").Canon, nil)
+			s.Purge("web", get("/").Canon, nil, false)
 			time.Sleep(5 * time.Second)
 			if s.Stats().Objects != 0 {
 				t.Error("a purged object came back")

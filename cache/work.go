@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -68,7 +69,7 @@ func (s *Store) isClosed() bool {
 
 // mayStandIn reports whether the old entry may be served because the origin failed.
 func (f *fill) mayStandIn() bool {
-	return f.old != nil && !f.old.dead.Load() && f.oldHead.fresh.Fallback(time.Now())
+	return f.old != nil && !f.old.gone(f.oldHead) && f.oldHead.fresh.Fallback(time.Now())
 }
 
 // failed publishes that the origin failed: the old entry stands in if it may, else everybody gets the error.
@@ -110,7 +111,10 @@ func (f *fill) confirm(in arrival) bool {
 	}
 	fields := rules.Update(f.oldHead.fields, in.resp.Fields, in.received)
 	v := f.verdict(f.oldHead.status, withAge(fields, in.resp.Fields), in)
-	fresh := &head{status: f.oldHead.status, fields: fields, fresh: v.Fresh}
+	fresh := &head{status: f.oldHead.status, fields: fields, fresh: v.Fresh, born: f.born, tags: f.oldHead.tags}
+	if tags := readTags(in.resp.Fields, f.store.tagFields); len(tags) > 0 {
+		fresh.tags = tags
+	}
 	fresh.fresh.Received, fresh.aged = in.received, in.resp.Fields.Has(httpwire.Age)
 	a := answer{head: fresh, object: f.old.object, variant: rules.NewVariant(f.sent.Fields, fields), shared: v.Shared,
 		confirmed: true, status: 304, reason: v.Reason}
@@ -143,7 +147,7 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 	if !v.Store {
 		growth = 0
 	}
-	if e.dead.Load() || f.purged.Load() || i < 0 && v.Store && a.shared {
+	if !e.alive() || f.purged.Load() || i < 0 && v.Store && a.shared {
 		f.store.used.Add(-growth)
 		// Replaced, not purged: the newer one answers everybody who looks again.
 		return false
@@ -158,7 +162,7 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 		return true
 	}
 	f.store.used.Add(e.object.recharge(base) - growth)
-	e.head, e.variant = a.head, a.variant
+	e.head, e.variant, e.judged, e.soft = a.head, a.variant, 0, purge.Verdict{}
 	f.group.entries = slices.Insert(slices.Delete(f.group.entries, i, i+1), 0, e)
 	sh.order.Touch(&e.place)
 	sh.order.Resize(&e.place, e.object.charged())
@@ -197,7 +201,7 @@ func (f *fill) judge(ctx context.Context, in arrival) {
 	h, variant := &head{}, rules.Variant(nil)
 	if v.Store {
 		h = &head{status: in.resp.Status, fields: rules.KeepFields(in.resp.Fields, in.received), fresh: v.Fresh,
-			aged: in.resp.Fields.Has(httpwire.Age)}
+			aged: in.resp.Fields.Has(httpwire.Age), born: f.born, tags: readTags(in.resp.Fields, f.store.tagFields)}
 		if !f.policyIgnoresVary() {
 			variant = rules.NewVariant(f.sent.Fields, h.fields)
 		}

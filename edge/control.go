@@ -1,6 +1,7 @@
 package edge
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/meridian-edge/meridian/edge/admin"
 	"github.com/meridian-edge/meridian/edge/discover"
 	"github.com/meridian-edge/meridian/healthcheck"
+	"github.com/meridian-edge/meridian/proxy"
 )
 
 // Status is the node on one page, as the admin API shows it.
@@ -186,12 +188,31 @@ func (r refusal) Items() []string {
 	return items
 }
 
-// PurgeURL implements admin.Operator.
-func (n *Node) PurgeURL(url string) (any, error) {
-	receipt, err := n.snapshot.Load().router.Purge(url)
+// Purge implements admin.Purger.
+func (n *Node) Purge(ctx context.Context, q proxy.PurgeQuery) (any, error) {
+	receipt, err := n.snapshot.Load().router.Purge(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	n.log.Info("purged", "url", url, "objects", receipt.Objects, "bytes", receipt.Bytes)
+	if !q.DryRun {
+		n.log.Info("purged", "id", receipt.ID, "url", q.URL, "tag", q.Tag, "host", q.Host, "all", q.All, "distribution", q.Site, "soft", q.Soft,
+			"objects", receipt.Objects, "bytes", receipt.Bytes)
+	}
 	return receipt, nil
 }
+
+// UndoPurge implements admin.Purger.
+func (n *Node) UndoPurge(id uint64) (any, error) {
+	o, err := n.organs.cache.Undo(id)
+	if err != nil {
+		return nil, err
+	}
+	n.log.Info("purge undone", "id", id)
+	return o, nil
+}
+
+// shownPurges is how many orders a list shows.
+const shownPurges = 100
+
+// Purges implements admin.Purger.
+func (n *Node) Purges() any { return n.organs.cache.Orders(shownPurges) }

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/dns"
 	"github.com/meridian-edge/meridian/edge/discover"
 	"github.com/meridian-edge/meridian/healthcheck"
@@ -23,6 +24,7 @@ type organs struct {
 	fleet    *healthcheck.Fleet
 	keeper   *healthcheck.Keeper // nil: nothing is kept over a restart
 	cache    *cache.Store
+	purges   *purge.Book
 	origin   *origin.Transport
 	dns      *dns.Server
 	http     *proxy.Metrics
@@ -40,7 +42,13 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	a.fleet = healthcheck.NewFleet(healthcheck.FleetOptions{
 		Board: a.board, Rule: healthcheck.RuleOf(cfg.Quorum), Voter: cfg.Edge.Name, Region: cfg.Edge.Region, Log: o.Log,
 	})
-	a.cache = cache.New(cache.Options{Memory: cfg.Cache.Memory, Node: proxy.Token(cfg.Edge.Name), Log: o.Log, Registerer: registry})
+	var err error
+	if a.purges, err = purge.Open(purge.Options{Dir: cfg.StateDir}); err != nil {
+		return nil, err
+	}
+	a.cache = cache.New(cache.Options{
+		Memory: cfg.Cache.Memory, Node: proxy.Token(cfg.Edge.Name), Log: o.Log, Registerer: registry, Purges: a.purges,
+	})
 	a.origin = origin.NewTransport(origin.Options{Log: o.Log, Registerer: registry})
 	a.dns = dns.NewServer(dns.Options{Source: n, Limits: cfg.Limits, Log: o.Log, Registerer: registry})
 	a.http = proxy.NewMetrics(registry)
@@ -76,6 +84,7 @@ func (a *organs) accessOutput(o Options) (io.Writer, error) {
 func (a *organs) close() {
 	a.origin.Close()
 	a.cache.Close()
+	_ = a.purges.Close() // every order was synced when it was given
 	if a.file != nil {
 		_ = a.file.Close()
 	}

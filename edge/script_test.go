@@ -31,7 +31,7 @@ import (
 //
 // What operators do, through the admin socket:
 //
-//	reload | status | purge URL | explain URL|NAME [CLIENT] | force TARGET STATE [FOR]
+//	reload | status | purge URL|KEY=VALUE... | explain URL|NAME [CLIENT] | force TARGET STATE [FOR]
 //
 // What clients do. A + names a response field to print; a URL without a port goes to the node's first listener of its scheme:
 //
@@ -163,9 +163,22 @@ func (w *world) status(t *testing.T, _ []string) string {
 	return out
 }
 
+// purgeValues are what to purge: URL, or KEY=VALUE as the admin API has them.
+func purgeValues(args []string) url.Values {
+	v := url.Values{}
+	for _, arg := range args {
+		if key, value, ok := strings.Cut(arg, "="); ok && !strings.Contains(key, "/") {
+			v.Add(key, value)
+		} else {
+			v.Add("url", arg)
+		}
+	}
+	return v
+}
+
 func (w *world) purge(t *testing.T, args []string) string {
 	var receipt struct{ Objects int }
-	if refused := w.call(t, "POST", "/v1/purge", url.Values{"url": args}, &receipt); refused != "" {
+	if refused := w.call(t, "POST", "/v1/purge", purgeValues(args), &receipt); refused != "" {
 		return refused
 	}
 	return fmt.Sprintf("objects %d\n", receipt.Objects)

@@ -125,20 +125,3 @@ func headOf(method, url string) (httpwire.Head, error) {
 	}
 	return httpwire.Head{Method: method, Target: target, Scheme: scheme, Authority: authority, Proto: httpwire.HTTP11}, nil
 }
-
-// Purge removes one URL from the cache: every variant, over both schemes. It fails with the fault a request for the URL
-// would meet before it reached the cache.
-func (r *Router) Purge(url string) (cache.Receipt, error) {
-	head, err := headOf("GET", url)
-	if err != nil {
-		return cache.Receipt{}, err
-	}
-	t := &transaction{router: r, x: &httpwire.Exchange{ID: "purge", Head: head}}
-	if err := t.receive(); err != nil {
-		return cache.Receipt{}, err
-	}
-	if err := t.route(); err != nil {
-		return cache.Receipt{}, err
-	}
-	return r.deps.Cache.Purge(t.site.name, &t.x.Canon, &t.behavior.Cache), nil
-}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/meridian-edge/meridian/internal/httpwire"
+	"github.com/meridian-edge/meridian/proxy"
 )
 
 const passSite = `
@@ -246,7 +247,7 @@ func TestPurgeTakesOneURLOut(t *testing.T) {
 	e := newEdge(t, oneSite, o)
 	e.do(t, request("GET http://www.example.org/a"))
 	e.do(t, request("GET http://www.example.org/b"))
-	receipt, err := e.Purge("http://www.example.org/a")
+	receipt, err := e.Purge(t.Context(), proxy.PurgeQuery{URL: "http://www.example.org/a"})
 	if err != nil || receipt.Objects != 1 || receipt.Bytes == 0 {
 		t.Fatalf("got %+v, %v", receipt, err)
 	}
@@ -255,7 +256,7 @@ func TestPurgeTakesOneURLOut(t *testing.T) {
 	if o.count() != 3 {
 		t.Errorf("the origin was asked %d times, want 3", o.count())
 	}
-	if _, err := e.Purge("http://other.example.org/a"); err == nil {
+	if _, err := e.Purge(t.Context(), proxy.PurgeQuery{URL: "http://other.example.org/a"}); err == nil {
 		t.Error("a URL nobody serves was purged")
 	}
 }

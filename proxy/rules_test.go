@@ -241,7 +241,7 @@ func TestExplainReadsURLsAsClientsDo(t *testing.T) {
 	if got := e.Explain("GET", "ftp://www.example.org/", netip.Addr{}); got.Refused != "E-ROUTE-BADTARGET" {
 		t.Errorf("ftp: refused is %q", got.Refused)
 	}
-	if _, err := e.Purge("ftp://www.example.org/"); err == nil {
+	if _, err := e.Purge(t.Context(), proxy.PurgeQuery{URL: "ftp://www.example.org/"}); err == nil {
 		t.Error("ftp: purged")
 	}
 }

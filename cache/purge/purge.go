@@ -281,6 +281,24 @@ func addMark(marks []mark, o *Order) []mark {
 
 func keyOf(o *Order) key { return key{kind: o.Kind, site: o.Site, host: o.Host, value: o.Value} }
 
+// Hits reports whether an order is about a response, whenever that was fetched.
+func (o *Order) Hits(s *Subject) bool {
+	if o.Site != "" && o.Site != s.Site {
+		return false
+	}
+	switch o.Kind {
+	case URL:
+		return o.Host == s.Host && o.Value == s.URL
+	case Prefix:
+		return o.Host == s.Host && strings.HasPrefix(s.Path, o.Value)
+	case Tag:
+		return slices.Contains(s.Tags, strings.ToLower(o.Value))
+	case Host:
+		return o.Host == s.Host
+	}
+	return true
+}
+
 // Judge weighs the orders given since a response's fetch began.
 func (b *Book) Judge(s *Subject) Verdict {
 	b.mu.RLock()

@@ -29,6 +29,15 @@ func (f *Freshness) Age(now time.Time) time.Duration {
 // TTL is the freshness left, negative when stale.
 func (f *Freshness) TTL(now time.Time) time.Duration { return f.Lifetime - f.Age(now) }
 
+// Since returns the freshness of a response that is declared stale from a time on, as a soft purge does.
+func (f *Freshness) Since(stale time.Time) *Freshness {
+	g := *f
+	if age := f.Age(stale); age < g.Lifetime {
+		g.Lifetime, g.Source = age, "soft purge"
+	}
+	return &g
+}
+
 // Fresh reports whether the response may be used without asking the origin.
 func (f *Freshness) Fresh(now time.Time) bool { return !f.NoCache && f.TTL(now) > 0 }
 

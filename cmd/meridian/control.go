@@ -4,14 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/meridian-edge/meridian/cache"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/edge"
 	"github.com/meridian-edge/meridian/edge/admin"
@@ -49,30 +47,6 @@ func clientOf(cfg *config.Config) (*admin.Client, error) {
 		return nil, fmt.Errorf("%w: %s has no listeners.admin; add `admin: [\"unix:./admin.sock\"]`", admin.ErrUnreachable, cfg.File)
 	}
 	return admin.NewClient(cfg.Listeners.Admin[0]), nil
-}
-
-func newPurge() *cobra.Command {
-	c := &cobra.Command{
-		Use:     "purge URL",
-		Short:   "Remove one URL from the cache of a running node",
-		Long:    "Remove every stored variant of one URL, over http and https, at once and for good: it is not served stale either.",
-		Example: "  meridian purge http://www.example.org/static/app.css",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			client, err := nodeClient(c)
-			if err != nil {
-				return err
-			}
-			var receipt cache.Receipt
-			if err := client.Call(c.Context(), "POST", "/v1/purge", url.Values{"url": {args[0]}}, &receipt); err != nil {
-				return err
-			}
-			fmt.Fprintf(c.OutOrStdout(), "purged %s, %d bytes\n", count(receipt.Objects, "object"), receipt.Bytes)
-			return nil
-		},
-	}
-	socketFlag(c)
-	return c
 }
 
 func newReload() *cobra.Command {

@@ -14,11 +14,15 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"time"
+
+	"github.com/meridian-edge/meridian/proxy"
 )
 
 // Node is what the API talks to. All methods are safe for concurrent use.
@@ -39,10 +43,18 @@ type Inspector interface {
 type Operator interface {
 	// ReloadFile reads the configuration again and returns the generation that serves then.
 	ReloadFile() (any, error)
-	// PurgeURL removes a URL from the cache and returns a receipt.
-	PurgeURL(url string) (any, error)
+	Purger
 	// Force puts an operator's word about a target in force, for a time or, with 0, until it is taken back.
 	Force(target, state string, d time.Duration) (any, error)
+}
+
+// Purger takes responses out of the cache.
+type Purger interface {
+	// Purge carries a purge out and returns a receipt.
+	Purge(ctx context.Context, q proxy.PurgeQuery) (any, error)
+	// UndoPurge takes a soft purge back; Purges lists what is remembered.
+	UndoPurge(id uint64) (any, error)
+	Purges() any
 }
 
 // Query is a question for Explain: about a URL, or about a DNS name.
@@ -87,7 +99,17 @@ func NewServer(n Node) *http.Server {
 		reply(w, v, err)
 	})
 	mux.HandleFunc("POST /v1/purge", func(w http.ResponseWriter, r *http.Request) {
-		v, err := n.PurgeURL(r.URL.Query().Get("url"))
+		v, err := n.Purge(r.Context(), purgeQuery(r))
+		reply(w, v, err)
+	})
+	mux.HandleFunc("GET /v1/purges", func(w http.ResponseWriter, _ *http.Request) { reply(w, n.Purges(), nil) })
+	mux.HandleFunc("POST /v1/purges/undo", func(w http.ResponseWriter, r *http.Request) {
+		id, err := strconv.ParseUint(r.URL.Query().Get("id"), 10, 64)
+		if err != nil {
+			fail(w, http.StatusBadRequest, errors.New("id is not the number of a purge"))
+			return
+		}
+		v, err := n.UndoPurge(id)
 		reply(w, v, err)
 	})
 	mux.HandleFunc("POST /v1/health/force", func(w http.ResponseWriter, r *http.Request) {
@@ -97,6 +119,14 @@ func NewServer(n Node) *http.Server {
 	return &http.Server{
 		Handler: guard(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+}
+
+func purgeQuery(r *http.Request) proxy.PurgeQuery {
+	v := r.URL.Query()
+	return proxy.PurgeQuery{
+		URL: v.Get("url"), Tag: v.Get("tag"), Host: v.Get("host"), All: v.Has("all"), Site: v.Get("distribution"),
+		Soft: v.Has("soft"), DryRun: v.Has("dry_run"),
 	}
 }
 

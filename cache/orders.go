@@ -1,0 +1,79 @@
+package cache
+
+import (
+	"context"
+	"slices"
+
+	"github.com/meridian-edge/meridian/cache/purge"
+)
+
+// Order carries out a purge of any kind. When it returns, the order is durable, and no later request is served what it hit; the
+// receipt counts what that was, memory given back included. An error means that the order is not in force, unless it is ctx's,
+// which only ends the counting.
+func (s *Store) Order(ctx context.Context, o purge.Order) (Receipt, error) {
+	o, err := s.book.Add(o)
+	if err != nil {
+		return Receipt{}, err
+	}
+	r, err := s.sweep(ctx, &o, !o.Soft)
+	r.ID = o.ID
+	return r, err
+}
+
+// Preview counts what an order would hit, and changes nothing.
+func (s *Store) Preview(ctx context.Context, o purge.Order) (Receipt, error) {
+	return s.sweep(ctx, &o, false)
+}
+
+// Undo takes a soft purge back; see purge.Book.Undo.
+func (s *Store) Undo(id uint64) (purge.Order, error) { return s.book.Undo(id) }
+
+// Orders are the purges that are remembered, newest first, at most n of them.
+func (s *Store) Orders(n int) []purge.Order { return s.book.Orders(n) }
+
+// sweepStep is how many keys a sweep looks at before it lets others have the shard.
+const sweepStep = 256
+
+// sweep counts what an order hits, and removes it if so told. Lookups do not wait for it: they know the order by its mark.
+func (s *Store) sweep(ctx context.Context, o *purge.Order, remove bool) (Receipt, error) {
+	var r Receipt
+	hits := func(subject *purge.Subject) bool { return o.Hits(subject) && (o.ID == 0 || subject.Born < o.ID) }
+	for i := range s.shards {
+		sh := &s.shards[i]
+		sh.mu.Lock()
+		groups := make([]*group, 0, len(sh.groups))
+		for _, g := range sh.groups {
+			groups = append(groups, g)
+		}
+		sh.mu.Unlock()
+		for some := range slices.Chunk(groups, sweepStep) {
+			if ctx.Err() != nil {
+				return r, ctx.Err()
+			}
+			sh.mu.Lock()
+			for _, g := range some {
+				before := r.Objects
+				g.count(&r, hits)
+				if remove && r.Objects > before {
+					sh.removeHit(g, hits)
+				}
+			}
+			sh.mu.Unlock()
+		}
+	}
+	if remove {
+		s.metrics.purged.Add(float64(r.Objects))
+	}
+	return r, nil
+}
+
+// removeHit takes the entries of a group out that a purge has hit, with the lock held.
+func (sh *shard) removeHit(g *group, hits func(*purge.Subject) bool) {
+	for _, e := range slices.Clone(g.entries) {
+		if subject := g.subject(e.head.born, e.head.tags); hits(&subject) {
+			e.dead.Store(true)
+			sh.remove(e)
+		}
+	}
+	sh.tidy(g)
+}

@@ -1,0 +1,137 @@
+package cache
+
+import (
+	"strings"
+
+	"github.com/meridian-edge/meridian/cache/purge"
+	"github.com/meridian-edge/meridian/cache/rules"
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
+
+// subject is how purges see the responses of a group; tags are a response's own.
+func (g *group) subject(born uint64, tags []string) purge.Subject {
+	var part [urlParts]string
+	rest := g.key
+	for i := range part {
+		part[i], rest = cutPart(rest)
+	}
+	host := part[2]
+	if part[3] != "" {
+		host += ":" + part[3]
+	}
+	return purge.Subject{Site: part[0], Host: host, Path: part[4], URL: part[4] + part[5], Tags: tags, Born: born}
+}
+
+// cutPart takes the first part off a key.
+func cutPart(key string) (part, rest string) {
+	n := 0
+	for i := range len(key) {
+		if key[i] == ':' {
+			return key[i+1 : i+1+n], key[i+n+2:]
+		}
+		n = n*10 + int(key[i]-'0')
+	}
+	return "", ""
+}
+
+// alive reports whether an entry may be used at all, with the shard's lock held. What purges say of it is looked up once after each
+// purge; else it costs two loads.
+func (e *entry) alive() bool {
+	if e.dead.Load() {
+		return false
+	}
+	book := e.object.store.book
+	version := book.Version() + 1 // so that 0 is: never
+	if e.judged == version {
+		return true
+	}
+	s := e.group.subject(e.head.born, e.head.tags)
+	v := book.Judge(&s)
+	if v.Dead {
+		e.dead.Store(true)
+		return false
+	}
+	e.judged, e.soft = version, v
+	return true
+}
+
+// freshness is the entry's, with the shard's lock held: one that a soft purge has hit is stale since then.
+func (e *entry) freshness() *rules.Freshness {
+	if !e.soft.Soft {
+		return &e.head.fresh
+	}
+	return e.head.fresh.Since(e.soft.Time)
+}
+
+// current is the entry's head with the freshness it has now, with the shard's lock held.
+func (e *entry) current() *head {
+	if !e.soft.Soft {
+		return e.head
+	}
+	h := *e.head
+	h.fresh = *e.freshness()
+	return &h
+}
+
+// gone reports whether an entry was purged since its head was taken, for callers without the shard's lock.
+func (e *entry) gone(h *head) bool {
+	if e.dead.Load() {
+		return true
+	}
+	s := e.group.subject(h.born, h.tags)
+	return e.object.store.book.Judge(&s).Dead
+}
+
+// outdated reports whether a purge of any kind has hit what the fill fetches: nobody may join it any more. Tags are known once
+// it has answered.
+func (f *fill) outdated() bool {
+	if f.purged.Load() {
+		return true
+	}
+	if f.store.book.Version() == f.version {
+		return false
+	}
+	var tags []string
+	select {
+	case <-f.ready:
+		if f.answer.head != nil {
+			tags = f.answer.head.tags
+		}
+	default:
+	}
+	s := f.group.subject(f.born, tags)
+	v := f.store.book.Judge(&s)
+	return v.Dead || v.Soft
+}
+
+// Limits of tags.
+const (
+	maxTags   = 50  // of one response, as CloudFront has it; further ones do not count
+	maxTagLen = 256 // octets; a longer one does not count
+)
+
+// readTags collects the tags of a response: members of the fields named, separated by spaces or commas, lower case.
+func readTags(fields httpwire.Fields, names []string) []string {
+	var tags []string
+	for i := range fields {
+		if !taggedBy(&fields[i], names) {
+			continue
+		}
+		for tag := range strings.FieldsFuncSeq(fields[i].Value, func(r rune) bool { return r == ' ' || r == ',' || r == '\t' }) {
+			if len(tag) <= maxTagLen && len(tags) < maxTags {
+				tags = append(tags, strings.ToLower(tag))
+			}
+		}
+	}
+	return tags
+}
+
+// taggedBy reports whether a field holds tags; names are lower case.
+func taggedBy(f *httpwire.Field, names []string) bool {
+	for _, name := range names {
+		if len(f.Name) == len(name) && strings.EqualFold(f.Name, name) {
+			return true
+		}
+	}
+	return false
+}
