@@ -11,6 +11,8 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/meridian-edge/meridian/config/zones"
 )
 
 // Config is everything one edge node is told to do. It is never partly filled: Load returns a complete one or none.
@@ -343,65 +345,13 @@ type KeyPart struct {
 	Names []string
 }
 
-// Zone is an authoritative DNS zone.
-type Zone struct {
-	Name        string   // lower case, fully qualified, with the final dot
-	Nameservers []string // fully qualified
-	TTL         time.Duration
-	NegativeTTL time.Duration // default 60 s
-	Hostmaster  string        // SOA RNAME, fully qualified
-	Records     []Record
-	Line        int
-}
-
-// Record is one RRSet, or a policy that chooses one.
-type Record struct {
-	Name    string // fully qualified, lower case
-	Type    string // A, AAAA, TXT, ...; TYPE65280 for a type without a name (RFC 3597 §5)
-	TTL     time.Duration
-	Policy  string   // simple when Answers is empty
-	Values  []string // simple: presentation form of each RDATA
-	Alias   *Alias   // simple: answered with another record's answers
-	Answers []Answer
-	// EvaluateTargetHealth is accepted on a simple alias, where AWS consoles write it, and changes nothing there: a record that is
-	// its only answer has nothing to fall back to. Default true for an alias.
-	EvaluateTargetHealth bool
-	// Together makes policies draw by client and name instead of by query, so that the A, AAAA and HTTPS records of one name, with
-	// equal ids, choose the same answer.
-	Together bool
-	Line     int
-}
-
-// Alias points at what is answered instead. Exactly one field is set.
-type Alias struct {
-	Record       string // a record of the same zone and type: its name, fully qualified
-	Host         string // A and AAAA: a name outside our zones, fully qualified, resolved in the background (ANAME)
-	Pool         string // A and AAAA: the addresses of a pool's endpoints, by the pool's policy and health
-	Distribution string // A, AAAA and HTTPS: where this edge serves a distribution, which is Edge.Addresses
-	Accelerator  string // A and AAAA: the addresses an accelerator listens on
-}
-
-// Answer is one choice of a policy record.
-type Answer struct {
-	ID     string
-	Values []string
-	Alias  *Alias
-	// EvaluateTargetHealth makes an alias as healthy as what it points at; default true for an alias, as AWS consoles set it.
-	EvaluateTargetHealth bool
-	Check                string // name of a Check; empty: always healthy
-	Weight               int    // weighted: 0-255
-	Role                 string // failover: primary or secondary
-	Region               string // latency, geoproximity
-	Country              string // geolocation: ISO 3166-1 alpha-2
-	Continent            string // geolocation: AF AN AS EU NA OC SA
-	Subdivision          string // geolocation: a US state
-	Default              bool   // geolocation, cidr
-	CIDRs                []netip.Prefix
-	Lat, Lon             float64 // geoproximity, when HasPoint
-	HasPoint             bool
-	Bias                 int // geoproximity: -99 to 99
-	Line                 int
-}
+// The parts of a zone are their own package's. They are as much a part of a Config as the types here.
+type (
+	Zone   = zones.Zone   // an authoritative DNS zone
+	Record = zones.Record // one RRSet, or a policy that chooses one
+	Alias  = zones.Alias  // what is answered instead
+	Answer = zones.Answer // one choice of a policy record
+)
 
 // Accelerator forwards TCP and UDP flows to endpoint groups. Parsed and validated; this version does not serve it.
 type Accelerator struct {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/meridian-edge/meridian/config/zones"
 	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
@@ -47,7 +48,7 @@ func Load(path string) (*Config, Warnings, error) {
 // around it. Equal arguments give equal results.
 func Parse(file string, src []byte, env Env) (*Config, Warnings, error) {
 	read, ok := yamldoc.Parse(file, src, yamldoc.Env{Dir: env.Dir, Lookup: env.Lookup, ReadFile: env.ReadFile})
-	d := &document{Document: read, hostname: env.Hostname, zoneKeys: make(map[string]string)}
+	d := &document{Document: read, hostname: env.Hostname}
 	var cfg *Config
 	if ok {
 		cfg = d.decode()
@@ -71,7 +72,7 @@ type document struct {
 	*yamldoc.Document
 	hostname string // default of edge.name
 	root     object
-	zoneKeys map[string]string // normal name of a zone -> as written
+	zones    *zones.Section
 }
 
 // decode runs the passes, each over the result of the one before. The Config is complete only if no pass reported a mistake.
@@ -82,7 +83,7 @@ func (d *document) decode() *Config {
 		d.checkListeners(cfg)
 	}
 	if !d.Failed() {
-		d.inheritTTLs(cfg)
+		d.zones.Finish()
 		d.warn(cfg)
 	}
 	return cfg
@@ -111,7 +112,8 @@ func (d *document) sections(top cursor) *Config {
 	var own []Pool
 	cfg.Distributions, own = d.distributions(o)
 	cfg.Pools = append(cfg.Pools, own...)
-	cfg.Zones = d.zones(o)
+	d.zones = zones.Read(o)
+	cfg.Zones = d.zones.Zones
 	var inline []Check
 	cfg.Accelerators, inline = d.accelerators(o)
 	cfg.Checks = append(cfg.Checks, inline...)

@@ -146,32 +146,8 @@ func (d *document) trustedProxies(top object) []netip.Prefix {
 	items, _ := c.Items()
 	list := make([]netip.Prefix, 0, len(items))
 	for _, item := range items {
-		p, _ := readPrefix(item)
+		p, _ := item.Prefix()
 		list = append(list, p) // an invalid one keeps the positions of the others
 	}
 	return list
-}
-
-// readPrefix reads a network, or an address as the network of that address alone.
-func readPrefix(c cursor) (netip.Prefix, bool) {
-	s, ok := c.Text()
-	if !ok {
-		return netip.Prefix{}, false
-	}
-	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-		return netip.PrefixFrom(a, a.BitLen()), true
-	}
-	p, err := netip.ParsePrefix(s)
-	switch {
-	case err != nil:
-		c.Errorf("%s is not a network", c.Shown()).Hint("write it as 192.0.2.0/24 or 2001:db8::/32")
-	case p != p.Masked():
-		m := c.Errorf("%s has bits set behind its prefix length", c.Shown())
-		if !c.Secret() {
-			m.Hint("did you mean %q?", p.Masked())
-		}
-	default:
-		return p, true
-	}
-	return netip.Prefix{}, false
 }

@@ -1,4 +1,4 @@
-package config
+package zones
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ func indexRecords(z *Zone) map[recordKey]int {
 }
 
 // checkRecords checks the records of a zone against each other. c is the zone in the file.
-func (d *document) checkRecords(c cursor, z *Zone) {
+func checkRecords(c cursor, z *Zone) {
 	records, found := c.Step("records")
 	if !found {
 		return
@@ -230,9 +230,9 @@ func (k *recordCheck) chain(path []int, back int) string {
 
 // inheritTTLs gives records that are only aliases the smallest TTL of what they can be answered with. Aliases neither loop nor
 // dangle by now.
-func (d *document) inheritTTLs(cfg *Config) {
-	for i := range cfg.Zones {
-		z := &cfg.Zones[i]
+func (s *Section) inheritTTLs() {
+	for i := range s.Zones {
+		z := &s.Zones[i]
 		index := indexRecords(z)
 		done := make(map[int]bool)
 		var inherit func(j int) time.Duration

@@ -1,4 +1,4 @@
-package config
+package zones
 
 import (
 	"slices"
@@ -10,8 +10,8 @@ import (
 	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
-// record decodes one record of z, whose own fields are complete by now.
-func (d *document) record(c cursor, z *Zone) Record {
+// readRecord decodes one record of z, whose own fields are complete by now.
+func readRecord(c cursor, z *Zone) Record {
 	r := Record{Policy: "simple", TTL: z.TTL, Line: c.Line()}
 	o := c.Object("name", "type", "ttl", "policy", "values", "alias", "evaluate_target_health", "answers")
 	o.Need("name")
@@ -26,7 +26,7 @@ func (d *document) record(c cursor, z *Zone) Record {
 	}
 	yamldoc.Set(o, "alias", &r.Alias, func(c cursor) (*Alias, bool) { return readAlias(c, z.Name) })
 	targetHealth(o, &r.EvaluateTargetHealth)
-	d.policy(o, &r, z)
+	readPolicy(o, &r, z)
 	if o.Has("ttl") && r.onlyAliases() {
 		ttl, _ := o.Get("ttl")
 		ttl.Warnf("has no effect: an alias is answered with the TTL of what it points at").Hint("remove it")
@@ -56,8 +56,8 @@ func oneContent(o object) {
 	}
 }
 
-// policy reads policy and answers, which come together or not at all.
-func (d *document) policy(o object, r *Record, z *Zone) {
+// readPolicy reads policy and answers, which come together or not at all.
+func readPolicy(o object, r *Record, z *Zone) {
 	p, hasPolicy := o.Get("policy")
 	if hasPolicy {
 		policy, ok := p.Enum("simple", "weighted", "latency", "failover", "geolocation", "geoproximity", "cidr", "multivalue")
@@ -85,9 +85,9 @@ func (d *document) policy(o object, r *Record, z *Zone) {
 		answers.Errorf("must not be empty")
 	}
 	for _, item := range items {
-		r.Answers = append(r.Answers, d.answer(item, r, z))
+		r.Answers = append(r.Answers, readAnswer(item, r, z))
 	}
-	d.policyRules(answers, r)
+	policyRules(answers, r)
 }
 
 // onlyAliases says whether nothing in the record has a TTL of its own.
@@ -118,7 +118,7 @@ func readRecordType(c cursor) (string, bool) {
 	case numbered:
 		m.Hint("numbers of record types are TYPE1 to TYPE127 and TYPE256 to TYPE65534 (RFC 6895 §3.1)")
 	default:
-		m.Meant(name, recordTypes())
+		m.Meant(name, RecordTypes())
 	}
 	return "", false
 }
@@ -153,8 +153,8 @@ func otherTypes() []string {
 	}
 }
 
-// recordTypes are the types that miekg/dns knows besides those, in the order in which suggestions prefer them.
-func recordTypes() []string {
+// RecordTypes are the types that miekg/dns knows besides those, in the order in which suggestions prefer them.
+func RecordTypes() []string {
 	list := []string{"A", "AAAA", "CNAME", "TXT", "MX", "NS", "SRV", "PTR", "CAA", "HTTPS", "SVCB"}
 	var rest []string
 	for t := range dns.TypeToRR {
@@ -184,8 +184,8 @@ func targetHealth(o object, into *bool) {
 	o.Boolean("evaluate_target_health", into)
 }
 
-// answer decodes one choice of a policy record.
-func (d *document) answer(c cursor, r *Record, z *Zone) Answer {
+// readAnswer decodes one choice of a policy record.
+func readAnswer(c cursor, r *Record, z *Zone) Answer {
 	a := Answer{Line: c.Line()}
 	common := []string{"id", "values", "alias", "evaluate_target_health", "check"}
 	o := c.Object(append(common, policyKeys("")...)...)

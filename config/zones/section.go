@@ -1,0 +1,109 @@
+package zones
+
+import (
+	"iter"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
+)
+
+// The generic halves of reading, under the names that this package's own code has for them.
+type (
+	cursor = yamldoc.Cursor
+	object = yamldoc.Object
+)
+
+// Section is the zones of one file on their way to being complete.
+type Section struct {
+	Zones []Zone // in the order of the file; those with mistakes are there too, with what could be read
+
+	at   cursor            // the section
+	keys map[string]string // normal name of a zone -> as written
+}
+
+// Read reads the section under the key zones of a file. The zero Section is what it returns where there is none.
+func Read(top yamldoc.Object) *Section {
+	s := &Section{keys: make(map[string]string)}
+	c, found := top.Get("zones")
+	if !found {
+		return s
+	}
+	s.at = c
+	entries, _ := c.Entries()
+	lines := make(map[string]int)
+	for _, e := range entries {
+		name, ok := zoneName(e.Key())
+		switch {
+		case !ok:
+			e.KeyError("is not the name of a zone").Hint("write it as example.org")
+		case lines[name] > 0:
+			e.Errorf("the zone %s is already in line %d", name, lines[name])
+		default:
+			lines[name] = e.KeyLine()
+			s.keys[name] = e.Key()
+		}
+		s.Zones = append(s.Zones, readZone(e, name))
+	}
+	return s
+}
+
+// find walks from a zone in the file along keys and positions, as far as they are written.
+func (s *Section) find(z *Zone, steps ...any) cursor {
+	c, _ := s.at.Step(s.keys[z.Name])
+	for _, step := range steps {
+		next, found := c.Step(step)
+		if !found {
+			break
+		}
+		c = next
+	}
+	return c
+}
+
+// Kind is the sort of thing that a Reference names, in the word that mistakes have for it.
+type Kind string
+
+// What zones refer to in other sections.
+const (
+	Region Kind = "region"
+	Check  Kind = "check" // of an answer, which has no address to lend it
+)
+
+// Reference is a name in a zone of something in another section.
+type Reference struct {
+	Kind Kind
+	Name string
+	At   func() yamldoc.Cursor // where it stands
+}
+
+// References yields the names that the zones have of what is in other sections. Names that could not be read are left out.
+func (s *Section) References() iter.Seq[Reference] {
+	return func(yield func(Reference) bool) {
+		for i := range s.Zones {
+			if z := &s.Zones[i]; s.keys[z.Name] != "" && !s.zoneReferences(z, yield) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Section) zoneReferences(z *Zone, yield func(Reference) bool) bool {
+	ref := func(kind Kind, name string, at ...any) bool {
+		return name == "" || yield(Reference{kind, name, func() yamldoc.Cursor { return s.find(z, at...) }})
+	}
+	for i := range z.Records {
+		for j, a := range z.Records[i].Answers {
+			if !ref(Region, a.Region, "records", i, "answers", j, "region") || !ref(Check, a.Check, "records", i, "answers", j, "check") {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Finish completes the zones of a file without mistakes, and warns about what is legal there and yet probably not meant.
+func (s *Section) Finish() {
+	s.inheritTTLs()
+	for i := range s.Zones {
+		s.warnZone(&s.Zones[i])
+	}
+}
