@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/meridian-edge/meridian/config/nameserver"
 	"github.com/meridian-edge/meridian/config/zones"
 )
 
@@ -31,6 +32,7 @@ type Config struct {
 	Log       Log
 	Limits    Limits
 	Quorum    Quorum
+	DNS       DNS
 
 	// TrustedProxies are the peers whose X-Forwarded-* fields are believed. Empty: nobody's are (attack row P06).
 	TrustedProxies []netip.Prefix
@@ -65,6 +67,9 @@ type Listeners struct {
 	HTTP    []netip.AddrPort // plain HTTP/1.1 over TCP
 	HTTPS   []netip.AddrPort // TLS over TCP for HTTP/1.1 and HTTP/2, QUIC over UDP for HTTP/3
 	DNS     []netip.AddrPort // UDP and TCP
+	DoT     []netip.AddrPort // DNS over TLS, TCP (RFC 7858)
+	DoH     []netip.AddrPort // DNS over HTTPS: HTTP/2 over TCP, HTTP/3 over UDP (RFC 8484)
+	DoQ     []netip.AddrPort // DNS over QUIC, UDP (RFC 9250)
 	Metrics []netip.AddrPort // Prometheus text, read only
 	Admin   []string         // absolute paths of unix sockets
 }
@@ -118,6 +123,8 @@ type Limits struct {
 	DrainTimeout   time.Duration // to finish requests when stopping; default 30 s
 	DNSTCPClients  int           // open DNS connections; default 4,096
 	DNSTCPPerPeer  int           // open DNS connections of one address; default 16
+	DNSTCPIdle     time.Duration // DNS over TCP, TLS and QUIC without a query; default 10 s (RFC 7766 §6.2.3)
+	DNSTCPQueries  int           // queries on one DNS connection; default 128
 	OriginConns    int           // connections to one endpoint; default 256
 	OriginAttempts int           // attempts for one request; default 3
 	RetryPercent   float64       // retries as a share of requests; default 10
@@ -351,6 +358,29 @@ type (
 	Record = zones.Record // one RRSet, or a policy that chooses one
 	Alias  = zones.Alias  // what is answered instead
 	Answer = zones.Answer // one choice of a policy record
+)
+
+// DNS is how zones are served, whichever they are.
+type DNS struct {
+	// Certificate is that of the listeners dot, doh and doq. Zero: self-signed when one of them exists. ACME is never set.
+	Certificate Certificate
+
+	nameserver.Settings
+}
+
+// The parts of DNS, and of the zones that are exchanged with other servers.
+type (
+	Chaos     = nameserver.Chaos     // what is told about the server itself
+	RateLimit = nameserver.RateLimit // response rate limiting
+	Cookies   = nameserver.Cookies   // DNS cookies
+	QueryLog  = nameserver.QueryLog  // a line for each query
+	Tap       = nameserver.Tap       // a frame for each message
+	Key       = nameserver.Key       // a TSIG key
+	ZoneFiles = nameserver.ZoneFiles // a folder of zones
+	Secret    = nameserver.Secret    // bytes that print as stars
+	Peer      = zones.Peer           // another server for a zone
+	Transfer  = zones.Transfer       // who may have a whole zone
+	Update    = zones.Update         // who may change a zone
 )
 
 // Accelerator forwards TCP and UDP flows to endpoint groups. Parsed and validated; this version does not serve it.

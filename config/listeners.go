@@ -15,10 +15,13 @@ func (d *document) listeners(top object) Listeners {
 	if !found {
 		return l
 	}
-	o := c.Object("http", "https", "dns", "metrics", "admin")
+	o := c.Object("http", "https", "dns", "dot", "doh", "doq", "metrics", "admin")
 	l.HTTP = listenOn(o, "http")
 	l.HTTPS = listenOn(o, "https")
 	l.DNS = listenOn(o, "dns")
+	l.DoT = listenOn(o, "dot")
+	l.DoH = listenOn(o, "doh")
+	l.DoQ = listenOn(o, "doq")
 	l.Metrics = listenOn(o, "metrics")
 	if c, found := o.Get("admin"); found {
 		items, _ := c.Items()
@@ -110,6 +113,10 @@ func socketUses(cfg *Config) []socketUse {
 	add("udp", "https", cfg.Listeners.HTTPS) // HTTP/3
 	add("udp", "dns", cfg.Listeners.DNS)
 	add("tcp", "dns", cfg.Listeners.DNS)
+	add("tcp", "dot", cfg.Listeners.DoT)
+	add("tcp", "doh", cfg.Listeners.DoH)
+	add("udp", "doh", cfg.Listeners.DoH) // HTTP/3
+	add("udp", "doq", cfg.Listeners.DoQ)
 	add("tcp", "metrics", cfg.Listeners.Metrics)
 	for _, a := range cfg.Accelerators {
 		for i, l := range a.Listeners {

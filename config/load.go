@@ -47,7 +47,7 @@ func Load(path string) (*Config, Warnings, error) {
 // Parse is Load without I/O of its own: src is the content of the file, which mistakes name as file, and env the world
 // around it. Equal arguments give equal results.
 func Parse(file string, src []byte, env Env) (*Config, Warnings, error) {
-	read, ok := yamldoc.Parse(file, src, yamldoc.Env{Dir: env.Dir, Lookup: env.Lookup, ReadFile: env.ReadFile})
+	read, ok := yamldoc.Parse(file, src, yamldoc.Env{Dir: env.Dir, Lookup: env.Lookup, ReadFile: env.ReadFile, Secrets: []string{"secret", "secrets"}})
 	d := &document{Document: read, hostname: env.Hostname}
 	var cfg *Config
 	if ok {
@@ -92,7 +92,7 @@ func (d *document) decode() *Config {
 // sections decodes the top level.
 func (d *document) sections(top cursor) *Config {
 	d.root = top.Object("version", "edge", "state_dir", "regions", "listeners", "cache", "geo", "log", "limits",
-		"quorum", "trusted_proxies", "resolvers", "checks", "pools", "distributions", "zones", "accelerators")
+		"quorum", "dns", "trusted_proxies", "resolvers", "checks", "pools", "distributions", "zones", "accelerators")
 	o := d.root
 	d.version(o)
 	cfg := &Config{StateDir: d.Abs("state")}
@@ -105,6 +105,7 @@ func (d *document) sections(top cursor) *Config {
 	cfg.Log = d.log(o)
 	cfg.Limits = d.limits(o)
 	cfg.Quorum = d.quorum(o)
+	cfg.DNS = readDNS(o)
 	cfg.TrustedProxies = d.trustedProxies(o)
 	cfg.Resolvers = d.resolvers(o)
 	cfg.Checks = d.checks(o)

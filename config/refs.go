@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meridian-edge/meridian/config/nameserver"
 	"github.com/meridian-edge/meridian/config/zones"
 )
 
@@ -29,17 +30,40 @@ func (d *document) names(section, kind string) names {
 	return n
 }
 
+// keyNames are the TSIG keys, under their canonical names.
+func (d *document) keyNames() names {
+	n := names{kind: "key", has: make(map[string]bool), sure: d.root.Absent("dns")}
+	section, found := d.root.Get("dns")
+	if !found {
+		return n
+	}
+	c, found := section.Step("keys")
+	n.sure = !d.Reported("dns") && !d.Reported("dns.keys") && (found || section.CleanAt("keys") && section.Clean())
+	if !found {
+		return n
+	}
+	for _, written := range c.Keys() {
+		if name, ok := nameserver.KeyName(written); ok {
+			n.list, n.has[name] = append(n.list, written), true
+		}
+	}
+	return n
+}
+
 // references checks the names that one section uses of another, and what only the definition of a name can tell. Values that
 // could not be read are empty here. A place in the file is looked up only where there is something to report.
 type references struct {
 	d                      *document
 	regions, checks, pools names
+	distributions          names
+	accelerators, keys     names
 	check                  map[string]*Check
 }
 
 func (d *document) checkReferences(cfg *Config) {
 	r := references{
 		d: d, regions: d.names("regions", "region"), checks: d.names("checks", "check"), pools: d.names("pools", "pool"),
+		distributions: d.names("distributions", "distribution"), accelerators: d.names("accelerators", "accelerator"), keys: d.keyNames(),
 		check: make(map[string]*Check, len(cfg.Checks)),
 	}
 	for i := range cfg.Checks {
@@ -99,6 +123,14 @@ func (r references) zone(ref zones.Reference) {
 		r.needAt(r.regions, ref.Name, ref.At)
 	case zones.Check:
 		r.probeAt("an answer", ref.Name, ref.At)
+	case zones.Pool:
+		r.needAt(r.pools, ref.Name, ref.At)
+	case zones.Distribution:
+		r.needAt(r.distributions, ref.Name, ref.At)
+	case zones.Accelerator:
+		r.needAt(r.accelerators, ref.Name, ref.At)
+	case zones.Key:
+		r.needAt(r.keys, ref.Name, ref.At)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 func (d *document) warn(cfg *Config) {
 	d.warnListeners(cfg)
 	d.warnProxies(cfg)
+	d.warnDNS(cfg)
 	for i := range cfg.Pools {
 		d.warnPool(cfg, &cfg.Pools[i])
 		d.warnLoops(cfg, &cfg.Pools[i])
@@ -30,6 +31,8 @@ func (d *document) warnListeners(cfg *Config) {
 				Hint("listen on 127.0.0.1 or a private address")
 		}
 	}
+	served := len(cfg.Zones) > 0 || cfg.DNS.ZoneFiles != nil
+	names := len(l.DNS) + len(l.DoT) + len(l.DoH) + len(l.DoQ)
 	web := len(l.HTTP)+len(l.HTTPS) > 0
 	switch {
 	case len(cfg.Distributions) > 0 && !web:
@@ -38,10 +41,10 @@ func (d *document) warnListeners(cfg *Config) {
 		d.Find("listeners").Warnf("there are http listeners but no distributions: every request gets 421")
 	}
 	switch {
-	case len(cfg.Zones) > 0 && len(l.DNS) == 0:
-		d.Find("zones").Warnf("no dns listener serves them").Hint("add listeners: {dns: [...]}")
-	case len(cfg.Zones) == 0 && len(l.DNS) > 0:
-		d.Find("listeners", "dns").Warnf("there are dns listeners but no zones: every query is refused")
+	case served && names == 0:
+		d.Find(dnsSection(cfg)...).Warnf("no dns listener serves them").Hint("add listeners: {dns: [...]}")
+	case !served && names > 0:
+		d.Find("listeners", dnsListener(l)).Warnf("there are dns listeners but no zones: every query is refused")
 	}
 }
 

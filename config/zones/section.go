@@ -3,6 +3,8 @@ package zones
 import (
 	"iter"
 
+	"github.com/miekg/dns"
+
 	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
@@ -43,6 +45,7 @@ func Read(top yamldoc.Object) *Section {
 		}
 		s.Zones = append(s.Zones, readZone(e, name))
 	}
+	s.checkHosts()
 	return s
 }
 
@@ -66,6 +69,12 @@ type Kind string
 const (
 	Region Kind = "region"
 	Check  Kind = "check" // of an answer, which has no address to lend it
+
+	Pool         Kind = "pool" // of an alias, as the two below
+	Distribution Kind = "distribution"
+	Accelerator  Kind = "accelerator"
+
+	Key Kind = "key" // for TSIG, by its canonical name
 )
 
 // Reference is a name in a zone of something in another section.
@@ -90,14 +99,81 @@ func (s *Section) zoneReferences(z *Zone, yield func(Reference) bool) bool {
 	ref := func(kind Kind, name string, at ...any) bool {
 		return name == "" || yield(Reference{kind, name, func() yamldoc.Cursor { return s.find(z, at...) }})
 	}
+	alias := func(a *Alias, at ...any) bool {
+		return a == nil || ref(Pool, a.Pool, append(at, "alias", "pool")...) &&
+			ref(Distribution, a.Distribution, append(at, "alias", "distribution")...) &&
+			ref(Accelerator, a.Accelerator, append(at, "alias", "accelerator")...)
+	}
 	for i := range z.Records {
+		if !alias(z.Records[i].Alias, "records", i) {
+			return false
+		}
 		for j, a := range z.Records[i].Answers {
-			if !ref(Region, a.Region, "records", i, "answers", j, "region") || !ref(Check, a.Check, "records", i, "answers", j, "check") {
+			if !ref(Region, a.Region, "records", i, "answers", j, "region") ||
+				!ref(Check, a.Check, "records", i, "answers", j, "check") || !alias(a.Alias, "records", i, "answers", j) {
 				return false
 			}
 		}
 	}
-	return true
+	return keyReferences(z, func(name string, at ...any) bool { return ref(Key, name, at...) })
+}
+
+func keyReferences(z *Zone, ref func(name string, at ...any) bool) bool {
+	peers := func(list []Peer, key string) bool {
+		for i, p := range list {
+			if !ref(p.Key, key, i, "key") {
+				return false
+			}
+		}
+		return true
+	}
+	names := func(list []string, key string) bool {
+		for i, name := range list {
+			if !ref(name, key, "keys", i) {
+				return false
+			}
+		}
+		return true
+	}
+	return peers(z.Primaries, "primaries") && peers(z.Notify, "notify") && names(z.Transfer.Keys, "transfer") &&
+		(z.Update == nil || names(z.Update.Keys, "update"))
+}
+
+// checkHosts reports aliases to a host that is in one of the zones here: what we know ourselves is not asked of others.
+func (s *Section) checkHosts() {
+	for i := range s.Zones {
+		z := &s.Zones[i]
+		if s.keys[z.Name] == "" {
+			continue
+		}
+		for j := range z.Records {
+			r := &z.Records[j]
+			s.checkHost(z, r.Alias, "records", j, "alias", "host")
+			for n, a := range r.Answers {
+				s.checkHost(z, a.Alias, "records", j, "answers", n, "alias", "host")
+			}
+		}
+	}
+}
+
+func (s *Section) checkHost(z *Zone, a *Alias, at ...any) {
+	if a == nil || a.Host == "" {
+		return
+	}
+	for _, start := range dns.Split(a.Host) {
+		key, found := s.keys[a.Host[start:]]
+		if !found {
+			continue
+		}
+		c := s.find(z, at...)
+		m := c.Errorf("%s is in the zone %s of this file, and a host is a name that others serve", c.Shown(), key)
+		if a.Host[start:] == z.Name {
+			m.Hint("use {record: NAME}")
+		} else {
+			m.Hint("an alias leads to a record of its own zone, or out of all of them")
+		}
+		return
+	}
 }
 
 // Finish completes the zones of a file without mistakes, and warns about what is legal there and yet probably not meant.

@@ -18,11 +18,13 @@ func (s *Section) warnZone(z *Zone) {
 	for i, ns := range z.Nameservers {
 		_, v4 := index[recordKey{ns, "A"}]
 		_, v6 := index[recordKey{ns, "AAAA"}]
-		if dns.IsSubDomain(z.Name, ns) && !v4 && !v6 {
+		if dns.IsSubDomain(z.Name, ns) && !v4 && !v6 && z.File == "" {
 			at("nameservers", i).Warnf("this name server is inside the zone, but the zone has no address for it").
 				Hint("add a record of type A or AAAA for it")
 		}
 	}
+	warnTransfer(z, at)
+	s.warnTogether(z)
 	cuts := make(map[string]int)
 	for i, r := range z.Records {
 		if r.Type == "NS" || r.Type == "DNAME" {
@@ -63,7 +65,7 @@ func above(z *Zone, cuts map[string]int, r *Record) (int, bool) {
 func warnPolicy(r *Record, at func(...any) cursor) {
 	has := func(f func(Answer) bool) bool { return slices.ContainsFunc(r.Answers, f) }
 	checked := has(func(a Answer) bool { return a.Check != "" })
-	if checked && r.TTL > freshTTL && !r.onlyAliases() {
+	if checked && r.TTL > freshTTL && !r.inherits() {
 		at("ttl").Warnf("answers follow health, but resolvers keep them for longer than %s", yamldoc.FormatDuration(freshTTL)).
 			Hint("set ttl: %s or less", yamldoc.FormatDuration(freshTTL))
 	}
@@ -85,4 +87,50 @@ func warnPolicy(r *Record, at func(...any) cursor) {
 			}
 		}
 	}
+}
+
+func warnTransfer(z *Zone, at func(...any) cursor) {
+	for i, p := range z.Transfer.To {
+		if p.Bits() == 0 && len(z.Transfer.Keys) == 0 {
+			at("transfer", "to", i).Warnf("everyone may have the whole zone, and with it every name in it").
+				Hint("list the addresses of your secondaries, or add keys")
+		}
+	}
+}
+
+// warnTogether looks for records that are to be drawn together and cannot be.
+func (s *Section) warnTogether(z *Zone) {
+	first := make(map[string]int)
+	alone := make(map[string]bool)
+	for i := range z.Records {
+		r := &z.Records[i]
+		if !r.Together {
+			continue
+		}
+		j, found := first[r.Name]
+		if !found {
+			first[r.Name], alone[r.Name] = i, true
+			continue
+		}
+		alone[r.Name] = false
+		if other := &z.Records[j]; r.Policy != other.Policy || !slices.Equal(ids(r), ids(other)) {
+			s.find(z, "records", i, "together").Warnf("not drawn together with the %s record in line %d: policy and ids are to be the same there",
+				other.Type, other.Line)
+		}
+	}
+	for name, i := range first {
+		if alone[name] {
+			s.find(z, "records", i, "together").Warnf("no other record of this name is to be drawn together with it").
+				Hint("add together: true to them as well")
+		}
+	}
+}
+
+func ids(r *Record) []string {
+	list := make([]string, len(r.Answers))
+	for i, a := range r.Answers {
+		list[i] = a.ID
+	}
+	slices.Sort(list)
+	return list
 }

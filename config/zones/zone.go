@@ -32,7 +32,10 @@ func isZoneText(s string) bool {
 // readZone decodes one. name is empty when the key is not the name of a zone, which has been reported; names in the zone are then
 // checked as far as that goes.
 func readZone(c cursor, name string) Zone {
-	z := Zone{Name: name, TTL: defaultZoneTTL, NegativeTTL: defaultNegativeTTL, Line: c.KeyLine()}
+	z := Zone{
+		Name: name, TTL: defaultZoneTTL, NegativeTTL: defaultNegativeTTL, Journal: defaultJournal,
+		RefreshMin: defaultSoonest, RefreshMax: defaultLatest, Line: c.KeyLine(),
+	}
 	if name == "" {
 		z.Name = "invalid."
 	}
@@ -40,9 +43,13 @@ func readZone(c cursor, name string) Zone {
 	if z.Name == "." {
 		z.Hostmaster = "hostmaster."
 	}
-	o := c.Object("nameservers", "ttl", "negative_ttl", "hostmaster", "records")
-	if ns, found := o.Need("nameservers"); found {
+	o := c.Object("file", "nameservers", "ttl", "negative_ttl", "hostmaster", "records", "primaries", "notify", "transfer", "update",
+		"catalog", "journal", "refresh")
+	o.File("file", &z.File)
+	if ns, found := o.Get("nameservers"); found {
 		z.Nameservers = readNameservers(ns, z.Name)
+	} else if o.Absent("nameservers") && o.Absent("file") && o.Absent("primaries") {
+		o.Missing("nameservers")
 	}
 	yamldoc.Set(o, "ttl", &z.TTL, readTTL)
 	yamldoc.Set(o, "negative_ttl", &z.NegativeTTL, readTTL)
@@ -53,6 +60,7 @@ func readZone(c cursor, name string) Zone {
 			z.Records = append(z.Records, readRecord(item, &z))
 		}
 	}
+	readExchange(o, &z)
 	checkRecords(c, &z)
 	return z
 }

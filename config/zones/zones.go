@@ -13,15 +13,53 @@ import (
 	"time"
 )
 
-// Zone is an authoritative DNS zone.
+// Zone is an authoritative DNS zone. It is a primary, with records from here, from a file or from both, or it has Primaries and all
+// of it comes from there.
 type Zone struct {
-	Name        string   // lower case, fully qualified, with the final dot
-	Nameservers []string // fully qualified
-	TTL         time.Duration
+	Name string // lower case, fully qualified, with the final dot
+
+	// File is the absolute path of the zone's text (RFC 1035 §5); empty: none. Where it has a SOA record, or NS records of the zone
+	// itself, those go before NegativeTTL, Hostmaster and Nameservers.
+	File        string
+	Nameservers []string      // fully qualified; empty only with File or Primaries
+	TTL         time.Duration // of records that have none; default 300 s
 	NegativeTTL time.Duration // default 60 s
 	Hostmaster  string        // SOA RNAME, fully qualified
 	Records     []Record
-	Line        int
+
+	Primaries []Peer   // asked in this order; not empty: the zone is a secondary
+	Notify    []Peer   // told about changes, besides nobody else
+	Transfer  Transfer // who may have the whole zone; zero: nobody
+	Update    *Update  // who may change the zone; nil: nobody
+	// Catalog makes a secondary a catalog zone (RFC 9432): its members become secondaries of the same Primaries, with the same
+	// Notify, Transfer, Journal and bounds of refresh.
+	Catalog bool
+	// Journal is how many bytes of changes are kept for IXFR; default 1 MiB.
+	Journal int64
+	// RefreshMin and RefreshMax bound the times that the SOA record of a secondary states; default 30 s and 7 days.
+	RefreshMin, RefreshMax time.Duration
+
+	Line int
+}
+
+// Peer is another server for a zone.
+type Peer struct {
+	Address netip.AddrPort // port 53 unless written
+	Key     string         // name of a TSIG key, canonical; empty: messages are not signed
+}
+
+// Transfer says who may have a zone by AXFR or IXFR. The zero Transfer allows nobody; otherwise what is not empty must all hold.
+type Transfer struct {
+	To   []netip.Prefix // the client is in one of them
+	Keys []string       // the query is signed with one of them; canonical names
+}
+
+// Update says who may change what by RFC 2136. All of it must hold.
+type Update struct {
+	Keys  []string       // the update is signed with one of them; canonical names; never empty
+	From  []netip.Prefix // the client is in one of them; empty: it may be anybody
+	Names []string       // patterns that names must fit, fully qualified; see Allows; empty: every name
+	Types []string       // types that may be changed; empty: every type
 }
 
 // Record is one RRSet, or a policy that chooses one.
@@ -36,7 +74,7 @@ type Record struct {
 	// EvaluateTargetHealth is accepted on a simple alias, where AWS consoles write it, and changes nothing there: a record that is
 	// its only answer has nothing to fall back to. Default true for an alias.
 	EvaluateTargetHealth bool
-	// Together makes policies draw by client and name instead of by query, so that the A, AAAA and HTTPS records of one name, with
+	// Together (only with Answers) makes policies draw by client and name instead of by query, so that the A, AAAA and HTTPS records of one name, with
 	// equal ids, choose the same answer.
 	Together bool
 	Line     int

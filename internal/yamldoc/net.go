@@ -122,3 +122,27 @@ func (c Cursor) Prefix() (netip.Prefix, bool) {
 	}
 	return netip.Prefix{}, false
 }
+
+// ServerAddress returns IP:port of a server to ask, which may be written without its port.
+func (c Cursor) ServerAddress(port uint16) (netip.AddrPort, bool) {
+	s, ok := c.Text()
+	if !ok {
+		return netip.AddrPort{}, false
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil || !Dialable(a) {
+		return c.DialAddress()
+	}
+	return netip.AddrPortFrom(a.Unmap(), port), true
+}
+
+// Prefixes returns a list of networks, of which one that is wrong is the zero Prefix.
+func (c Cursor) Prefixes() ([]netip.Prefix, bool) {
+	items, ok := c.Items()
+	list := make([]netip.Prefix, 0, len(items))
+	for _, item := range items {
+		p, _ := item.Prefix()
+		list = append(list, p) // an invalid one keeps the positions of the others
+	}
+	return list, ok
+}
