@@ -67,26 +67,30 @@ func readChaos(o object, into *Chaos) {
 	yamldoc.Set(co, "hostname", &into.Hostname, readShort)
 }
 
-// section is Get for a section that may be switched off.
-func section(o object, key string) (cursor, bool) {
+// switched reads a section that may be off, or on with its defaults. It returns whether it is on, and its cursor if it is a
+// mapping.
+func switched(o object, key string, byDefault bool) (c cursor, mapping, on bool) {
 	c, found := o.Get(key)
 	if !found {
-		return c, false
-	}
-	on, plain := c.PlainSwitch()
-	return c, !plain || on
-}
-
-// switched reads what may be off, on or a mapping. It returns false for off, and the mapping's cursor unless it is on.
-func switched(o object, key string) (c cursor, mapping, on bool) {
-	c, found := o.Get(key)
-	if !found {
-		return c, false, true
+		return c, false, byDefault
 	}
 	if on, plain := c.PlainSwitch(); plain {
 		return c, false, on
 	}
+	if c.Single() {
+		_, _ = c.Enum("on", "off") // says that it is neither
+		return c, false, byDefault
+	}
 	return c, true, true
+}
+
+// section is switched for what cannot be on without its keys.
+func section(o object, key string) (cursor, bool) {
+	c, mapping, on := switched(o, key, false)
+	if on && !mapping {
+		c.Errorf("must be off or a mapping (key: value)")
+	}
+	return c, mapping
 }
 
 func defaultRateLimit() *RateLimit {
@@ -99,7 +103,7 @@ func defaultRateLimit() *RateLimit {
 
 func readRateLimit(o object) *RateLimit {
 	const fastest = 1_000_000
-	c, mapping, on := switched(o, "rate_limit")
+	c, mapping, on := switched(o, "rate_limit", true)
 	if !on {
 		return nil
 	}
@@ -132,7 +136,7 @@ func readRateLimit(o object) *RateLimit {
 func defaultCookies() *Cookies { return &Cookies{MaxPlainResponse: 512} }
 
 func readCookies(o object) *Cookies {
-	c, mapping, on := switched(o, "cookies")
+	c, mapping, on := switched(o, "cookies", true)
 	if !on {
 		return nil
 	}

@@ -129,11 +129,15 @@ func (c Cursor) ServerAddress(port uint16) (netip.AddrPort, bool) {
 	if !ok {
 		return netip.AddrPort{}, false
 	}
-	a, err := netip.ParseAddr(s)
-	if err != nil || !Dialable(a) {
-		return c.DialAddress()
+	at, err := netip.ParseAddrPort(s)
+	if a, bare := netip.ParseAddr(s); bare == nil {
+		at, err = netip.AddrPortFrom(a, port), nil
 	}
-	return netip.AddrPortFrom(a.Unmap(), port), true
+	if err != nil || !Dialable(at.Addr()) || at.Port() == 0 {
+		c.Errorf("%s is not the address of a server", c.Shown()).Hint("write it as 192.0.2.53 or 192.0.2.53:%d", port)
+		return netip.AddrPort{}, false
+	}
+	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()), true
 }
 
 // Prefixes returns a list of networks, of which one that is wrong is the zero Prefix.

@@ -90,7 +90,7 @@ func (c Cursor) Warnf(format string, args ...any) Report {
 	}
 	m := &Mistake{
 		File: c.d.file, Line: n.Line, Column: n.Column, Path: c.path, Message: fmt.Sprintf(format, args...),
-		Source: c.d.line(n.Line), Width: c.d.width(n), Severity: SeverityWarning,
+		Source: c.d.masked(n.Line), Width: c.d.width(n), Severity: SeverityWarning,
 	}
 	if len(c.d.warnings) < maxMistakes {
 		c.d.warnings = append(c.d.warnings, m)

@@ -1,6 +1,7 @@
 package yamldoc
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -29,16 +30,9 @@ func (d *Document) conceal(key string, value *yaml.Node) {
 	}
 }
 
+// secretKey says whether a key is one of those, or one slip of the pen away.
 func (d *Document) secretKey(key string) bool {
-	if len(d.env.Secrets) == 0 || len(key) > 16 {
-		return false
-	}
-	for _, s := range d.env.Secrets {
-		if s == key {
-			return true
-		}
-	}
-	return nearest(key, d.env.Secrets) != ""
+	return slices.ContainsFunc(d.env.Secrets, func(s string) bool { return distance(strings.ToLower(key), s, 2) < 2 })
 }
 
 func (d *Document) concealScalar(n *yaml.Node) {
