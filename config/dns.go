@@ -1,6 +1,7 @@
 package config
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 
@@ -18,6 +19,30 @@ func readDNS(top object) DNS {
 		}
 	}
 	return dns
+}
+
+// folderKeys yields the TSIG keys that a folder of zones refers to.
+func folderKeys(d *document, z *ZoneFiles) iter.Seq[zones.Reference] {
+	return func(yield func(zones.Reference) bool) {
+		if z == nil {
+			return
+		}
+		key := func(name string, at ...any) bool {
+			return name == "" || yield(zones.Reference{Kind: zones.Key, Name: name, At: func() cursor {
+				return d.Find(append([]any{"dns", "zone_files"}, at...)...)
+			}})
+		}
+		for i, p := range z.Notify {
+			if !key(p.Key, "notify", i, "key") {
+				return
+			}
+		}
+		for i, name := range z.Transfer.Keys {
+			if !key(name, "transfer", "keys", i) {
+				return
+			}
+		}
+	}
 }
 
 // dnsListener is the first key of listeners that names are served at.
@@ -62,7 +87,7 @@ func (d *document) warnDNS(cfg *Config) {
 				Hint("list the addresses of your own load balancers")
 		}
 	}
-	d.warnKeys()
+	d.warnKeys(cfg)
 	d.warnOwnAddresses(cfg)
 }
 
@@ -82,7 +107,7 @@ func (d *document) warnOwnAddresses(cfg *Config) {
 }
 
 // warnKeys looks for keys that nothing is signed with.
-func (d *document) warnKeys() {
+func (d *document) warnKeys(cfg *Config) {
 	section, found := d.root.Get("dns")
 	if !found {
 		return
@@ -92,6 +117,9 @@ func (d *document) warnKeys() {
 		return
 	}
 	used := d.zones.KeysUsed()
+	for ref := range folderKeys(d, cfg.DNS.ZoneFiles) {
+		used[ref.Name] = true
+	}
 	for _, written := range keys.Keys() {
 		if name, ok := nameserver.KeyName(written); ok && !used[name] {
 			c, _ := keys.Step(written)

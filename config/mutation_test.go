@@ -156,7 +156,7 @@ dns:
     xfer.example.org: {algorithm: hmac-sha512, secret: dGhpcyBpcyBhIHNlY3JldCBmb3IgdGhlIHRlc3RzIG9ubHkgYW5kIHZlcnkgbG9uZyBpbmRlZWQsIHlvdSBzZWU=}
     acme:
       secret: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=
-  zone_files: {directory: zones.d, pattern: "db.*"}
+  zone_files: {directory: zones.d, pattern: "db.*", notify: [{address: 192.0.2.53, key: acme}], transfer: {to: [192.0.2.0/24], keys: [acme]}, journal: 2MiB}
 pools:
   web: {endpoints: [{address: "192.0.2.1:80"}]}
 distributions:

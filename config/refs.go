@@ -88,6 +88,9 @@ func (d *document) checkReferences(cfg *Config) {
 	for ref := range d.zones.References() {
 		r.zone(ref)
 	}
+	for ref := range folderKeys(d, cfg.DNS.ZoneFiles) {
+		r.zone(ref)
+	}
 	for _, a := range cfg.Accelerators {
 		r.accelerator(a)
 	}

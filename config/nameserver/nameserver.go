@@ -9,8 +9,11 @@ package nameserver
 
 import (
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/meridian-edge/meridian/config/zones"
 )
 
 // Settings say how zones are served, whichever they are. Every field has its default.
@@ -103,14 +106,25 @@ type Key struct {
 type ZoneFiles struct {
 	Directory string // absolute
 	Pattern   string // of file names: one *, which stands for the name of the zone; default *.zone
+
+	Notify   []zones.Peer // as those of a zone, for all of them
+	Transfer zones.Transfer
+	Journal  int64
 }
 
-// Zone returns the name of the zone in a file of the folder, fully qualified and in lower case. It returns false for a file that
-// does not fit the pattern or whose name is not that of a zone.
-func (z *ZoneFiles) Zone(file string) (string, bool) {
+// Zone returns the zone in a file of the folder, complete but for what the file says. It returns false for a file that does not fit
+// the pattern or whose name is not that of a zone.
+func (z *ZoneFiles) Zone(file string) (zones.Zone, bool) {
 	before, after, _ := strings.Cut(z.Pattern, "*")
 	if len(file) <= len(before)+len(after) || !strings.HasPrefix(file, before) || !strings.HasSuffix(file, after) {
-		return "", false
+		return zones.Zone{}, false
 	}
-	return domain(file[len(before) : len(file)-len(after)])
+	name, ok := domain(file[len(before) : len(file)-len(after)])
+	if !ok {
+		return zones.Zone{}, false
+	}
+	zone := zones.New(name)
+	zone.File = filepath.Join(z.Directory, file)
+	zone.Notify, zone.Transfer, zone.Journal = z.Notify, z.Transfer, z.Journal
+	return zone, true
 }

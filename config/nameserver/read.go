@@ -7,6 +7,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/meridian-edge/meridian/config/zones"
 	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
@@ -219,8 +220,13 @@ func readZoneFiles(o object) *ZoneFiles {
 	if !found {
 		return nil
 	}
-	z := &ZoneFiles{Pattern: "*.zone"}
-	zo := c.Object("directory", "pattern")
+	z := &ZoneFiles{Pattern: "*.zone", Journal: zones.DefaultJournal}
+	zo := c.Object("directory", "pattern", "notify", "transfer", "journal")
+	yamldoc.Set(zo, "notify", &z.Notify, zones.ReadPeers)
+	if transfer, found := zo.Get("transfer"); found {
+		z.Transfer = zones.ReadTransfer(transfer)
+	}
+	zones.ReadJournal(zo, &z.Journal)
 	zo.Need("directory")
 	zo.File("directory", &z.Directory)
 	yamldoc.Set(zo, "pattern", &z.Pattern, func(c cursor) (string, bool) {

@@ -14,25 +14,27 @@ import (
 const (
 	dnsPort        = 53
 	maxPeers       = 64 // of one zone
-	defaultJournal = 1 << 20
 	minJournal     = 4 << 10
 	maxJournal     = 1 << 30
 	defaultSoonest = 30 * time.Second
 	defaultLatest  = 7 * 24 * time.Hour
 )
 
+// DefaultJournal is how many bytes of a zone's changes are kept unless the file says otherwise.
+const DefaultJournal = 1 << 20
+
 // readExchange reads what a zone has to do with other servers and with those who change it.
 func readExchange(o object, z *Zone) {
-	yamldoc.Set(o, "primaries", &z.Primaries, readPeers)
-	yamldoc.Set(o, "notify", &z.Notify, readPeers)
+	yamldoc.Set(o, "primaries", &z.Primaries, ReadPeers)
+	yamldoc.Set(o, "notify", &z.Notify, ReadPeers)
 	if c, found := o.Get("transfer"); found {
-		z.Transfer = readTransfer(c)
+		z.Transfer = ReadTransfer(c)
 	}
 	if c, found := o.Get("update"); found {
 		z.Update = readUpdate(c, z.Name)
 	}
 	o.Boolean("catalog", &z.Catalog)
-	o.Size("journal", &z.Journal, minJournal, maxJournal)
+	ReadJournal(o, &z.Journal)
 	if c, found := o.Get("refresh"); found {
 		readRefresh(c, z)
 	}
@@ -52,8 +54,11 @@ func readRefresh(c cursor, z *Zone) {
 	}
 }
 
-// readPeers reads servers, each as an address or as a mapping with its key.
-func readPeers(c cursor) ([]Peer, bool) {
+// ReadJournal reads the key journal of a section: how many bytes of changes are kept.
+func ReadJournal(o yamldoc.Object, into *int64) { o.Size("journal", into, minJournal, maxJournal) }
+
+// ReadPeers reads servers, each as an address or as a mapping with its key.
+func ReadPeers(c cursor) ([]Peer, bool) {
 	items, ok := c.Items()
 	if ok && (len(items) == 0 || len(items) > maxPeers) {
 		c.Errorf("must be 1 to %d servers", maxPeers)
@@ -120,7 +125,8 @@ func readNetworks(c cursor) ([]netip.Prefix, bool) {
 	return list, ok
 }
 
-func readTransfer(c cursor) Transfer {
+// ReadTransfer reads who may have a whole zone.
+func ReadTransfer(c cursor) Transfer {
 	var t Transfer
 	o := c.Object("to", "keys")
 	yamldoc.Set(o, "to", &t.To, readNetworks)

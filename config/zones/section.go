@@ -119,24 +119,30 @@ func (s *Section) zoneReferences(z *Zone, yield func(Reference) bool) bool {
 }
 
 func keyReferences(z *Zone, ref func(name string, at ...any) bool) bool {
-	peers := func(list []Peer, key string) bool {
-		for i, p := range list {
-			if !ref(p.Key, key, i, "key") {
-				return false
-			}
+	for i, p := range z.Primaries {
+		if !ref(p.Key, "primaries", i, "key") {
+			return false
 		}
+	}
+	for i, p := range z.Notify {
+		if !ref(p.Key, "notify", i, "key") {
+			return false
+		}
+	}
+	for i, name := range z.Transfer.Keys {
+		if !ref(name, "transfer", "keys", i) {
+			return false
+		}
+	}
+	if z.Update == nil {
 		return true
 	}
-	names := func(list []string, key string) bool {
-		for i, name := range list {
-			if !ref(name, key, "keys", i) {
-				return false
-			}
+	for i, name := range z.Update.Keys {
+		if !ref(name, "update", "keys", i) {
+			return false
 		}
-		return true
 	}
-	return peers(z.Primaries, "primaries") && peers(z.Notify, "notify") && names(z.Transfer.Keys, "transfer") &&
-		(z.Update == nil || names(z.Update.Keys, "update"))
+	return true
 }
 
 // checkHosts reports aliases to a host that is in one of the zones here: what we know ourselves is not asked of others.

@@ -29,20 +29,34 @@ func isZoneText(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"();$@`, r) })
 }
 
+// New returns a zone without anything in it, with the defaults. name is fully qualified and in lower case.
+func New(name string) Zone {
+	z := Zone{
+		Name: name, TTL: defaultZoneTTL, NegativeTTL: defaultNegativeTTL, Journal: DefaultJournal,
+		RefreshMin: defaultSoonest, RefreshMax: defaultLatest, Hostmaster: "hostmaster." + name,
+	}
+	if name == "." {
+		z.Hostmaster = "hostmaster."
+	}
+	return z
+}
+
+// Member returns the zone of this name that is listed in the catalog z: a secondary of the same servers.
+func (z *Zone) Member(name string) Zone {
+	m := New(name)
+	m.Primaries, m.Notify, m.Transfer, m.Journal = z.Primaries, z.Notify, z.Transfer, z.Journal
+	m.RefreshMin, m.RefreshMax, m.Line = z.RefreshMin, z.RefreshMax, z.Line
+	return m
+}
+
 // readZone decodes one. name is empty when the key is not the name of a zone, which has been reported; names in the zone are then
 // checked as far as that goes.
 func readZone(c cursor, name string) Zone {
-	z := Zone{
-		Name: name, TTL: defaultZoneTTL, NegativeTTL: defaultNegativeTTL, Journal: defaultJournal,
-		RefreshMin: defaultSoonest, RefreshMax: defaultLatest, Line: c.KeyLine(),
-	}
 	if name == "" {
-		z.Name = "invalid."
+		name = "invalid."
 	}
-	z.Hostmaster = "hostmaster." + z.Name
-	if z.Name == "." {
-		z.Hostmaster = "hostmaster."
-	}
+	z := New(name)
+	z.Line = c.KeyLine()
 	o := c.Object("file", "nameservers", "ttl", "negative_ttl", "hostmaster", "records", "primaries", "notify", "transfer", "update",
 		"catalog", "journal", "refresh")
 	o.File("file", &z.File)

@@ -54,7 +54,7 @@ var floors = []struct {
 // configuration, and the wire of HTTP is none of the configuration's business. A pair that is not here is a breach.
 var ground = map[string][]string{
 	"config":            {"internal/dnswire", "internal/fault", "internal/yamldoc"},
-	"config/nameserver": {"internal/yamldoc"},
+	"config/nameserver": {"config/zones", "internal/yamldoc"},
 	"config/zones":      {"internal/yamldoc"},
 	"internal/httpwire": {"internal/fault"},
 	"internal/dnswire":  {"internal/fault"},
