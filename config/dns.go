@@ -87,6 +87,9 @@ func (d *document) warnDNS(cfg *Config) {
 				Hint("list the addresses of your own load balancers")
 		}
 	}
+	if z := cfg.DNS.ZoneFiles; z != nil {
+		zones.WarnTransfer(z.Transfer, d.Find("dns", "zone_files"))
+	}
 	d.warnKeys(cfg)
 	d.warnOwnAddresses(cfg)
 }

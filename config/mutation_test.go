@@ -318,6 +318,44 @@ func TestSecretsNeverAppear(t *testing.T) {
 	}
 }
 
+// TestSecretsThatAreWrittenOutNeverAppear misspells every key and spoils every value around them. A key of a secret that is
+// misspelt beyond recognition is beyond help.
+func TestSecretsThatAreWrittenOutNeverAppear(t *testing.T) {
+	const tsig, cookie = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "e5e973e5a6b2a43f48e7dc849e37bfcf"
+	if !strings.Contains(dnsKeys, tsig) || !strings.Contains(dnsKeys, cookie) {
+		t.Fatal("the secrets are not where they were")
+	}
+	seen := 0
+	look := func(spoilt string, n *yaml.Node) {
+		_, warnings, mistakes := parse(spoilt, nil)
+		for _, m := range append(mistakes, warnings...) {
+			seen++
+			if text := fmt.Sprintf("%+v %s", *m, m.Detail()); strings.Contains(text, tsig) || strings.Contains(text, cookie) {
+				t.Errorf("line %d: a secret shows in\n%s", n.Line, text)
+			}
+		}
+	}
+	oneLine := func(n *yaml.Node) { // as it may be written: every secret is in the line of what is wrong
+		for _, c := range n.Content {
+			if c.Kind == yaml.MappingNode {
+				c.Style = yaml.FlowStyle
+			}
+		}
+	}
+	mutate(t, dnsKeys, func(parent, n *yaml.Node, isKey bool) bool {
+		if parent != nil {
+			oneLine(parent)
+		}
+		if n.Kind == yaml.ScalarNode {
+			n.Value += "x"
+		}
+		return n.Kind == yaml.ScalarNode || isKey
+	}, look)
+	if seen < 200 {
+		t.Errorf("only %d mistakes were looked at", seen)
+	}
+}
+
 // TestSecretsInErrorsOfOthers does the same where one substituted value is compared with another.
 func TestSecretsInErrorsOfOthers(t *testing.T) {
 	for _, src := range []string{

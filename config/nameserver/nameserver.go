@@ -116,7 +116,7 @@ type ZoneFiles struct {
 // the pattern or whose name is not that of a zone.
 func (z *ZoneFiles) Zone(file string) (zones.Zone, bool) {
 	before, after, _ := strings.Cut(z.Pattern, "*")
-	if len(file) <= len(before)+len(after) || !strings.HasPrefix(file, before) || !strings.HasSuffix(file, after) {
+	if strings.ContainsRune(file, '/') || len(file) <= len(before)+len(after) || !strings.HasPrefix(file, before) || !strings.HasSuffix(file, after) {
 		return zones.Zone{}, false
 	}
 	name, ok := domain(file[len(before) : len(file)-len(after)])

@@ -23,7 +23,7 @@ func (s *Section) warnZone(z *Zone) {
 				Hint("add a record of type A or AAAA for it")
 		}
 	}
-	warnTransfer(z, at)
+	WarnTransfer(z.Transfer, at())
 	s.warnTogether(z)
 	cuts := make(map[string]int)
 	for i, r := range z.Records {
@@ -89,10 +89,15 @@ func warnPolicy(r *Record, at func(...any) cursor) {
 	}
 }
 
-func warnTransfer(z *Zone, at func(...any) cursor) {
-	for i, p := range z.Transfer.To {
-		if p.Bits() == 0 && len(z.Transfer.Keys) == 0 {
-			at("transfer", "to", i).Warnf("everyone may have the whole zone, and with it every name in it").
+// WarnTransfer warns where everybody may have a whole zone. c is what holds the key transfer.
+func WarnTransfer(t Transfer, c yamldoc.Cursor) {
+	for i, p := range t.To {
+		if p.Bits() > 0 || len(t.Keys) > 0 {
+			continue
+		}
+		if transfer, found := c.Step("transfer"); found {
+			to, _ := transfer.Step("to")
+			to.Item(i).Warnf("everyone may have the whole zone, and with it every name in it").
 				Hint("list the addresses of your secondaries, or add keys")
 		}
 	}
