@@ -37,7 +37,7 @@ type Config struct {
 	// TrustedProxies are the peers whose X-Forwarded-* fields are believed. Empty: nobody's are (attack row P06).
 	TrustedProxies []netip.Prefix
 
-	// Resolvers are asked for the names of pools' discovery. Empty: those of /etc/resolv.conf.
+	// Resolvers are asked for the names of pools' discovery and of aliases to hosts. Empty: those of /etc/resolv.conf.
 	Resolvers []netip.AddrPort
 
 	Checks        []Check

@@ -11,6 +11,7 @@ import (
 const (
 	shownSecret  = `"***"` // what Shown says for a secret that is written out
 	shortestHint = 4       // bytes of a secret that are looked for in lines; fewer say nothing
+	mostHints    = 4096    // of them in a document, which bounds the time that a mistake takes
 )
 
 // conceal makes a secret of the value under a key, if the key says so or was probably meant to: a single value, or a list of them.
@@ -42,7 +43,7 @@ func (d *Document) concealScalar(n *yaml.Node) {
 	d.texts[n] = substituted{n.Value, true}
 	d.concealed[n] = true
 	for _, word := range strings.Fields(n.Value) {
-		if len(word) >= shortestHint {
+		if len(word) >= shortestHint && len(d.words) < mostHints {
 			d.words = append(d.words, word)
 		}
 	}
