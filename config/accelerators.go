@@ -176,7 +176,7 @@ func (d *document) groupEndpoint(c cursor) GroupEndpoint {
 	o := c.Object("address", "weight", "ports")
 	if address, found := o.Need("address"); found {
 		a, ok := readAddress(address)
-		if ok && !dialable(a) {
+		if ok && !yamldoc.Dialable(a) {
 			address.Errorf("%s is not an address one can connect to", address.Shown())
 			a = netip.Addr{}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"github.com/meridian-edge/meridian/config/zones"
 	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
@@ -269,7 +270,7 @@ func readQuery(o object, k *Check) {
 		return
 	}
 	if answer, found := q.Get("answer"); found && !q.Unsure("type") {
-		k.Query.Answer, _ = readRdata(answer, k.Query.Type)
+		k.Query.Answer, _ = zones.ReadValue(answer, k.Query.Type)
 	}
 }
 
@@ -297,7 +298,7 @@ func readQueryType(c cursor) (string, bool) {
 	}
 	m := c.Errorf("%s is not a record type", c.Shown())
 	if !c.Secret() {
-		m.Meant(name, append(recordTypes(), "SOA"))
+		m.Meant(name, append(zones.RecordTypes(), "SOA"))
 	}
 	return "", false
 }

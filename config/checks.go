@@ -39,7 +39,7 @@ func (d *document) check(c cursor, name string) Check {
 	if k.Type == "calculated" || k.Type == "manual" {
 		o.Refuse(noProbe(k.Type), "target", "port", "interval", "timeout", "rise", "fall", "count", "hold_down")
 	} else {
-		yamldoc.Set(o, "target", &k.Target, readDialAddress)
+		yamldoc.Set(o, "target", &k.Target, cursor.DialAddress)
 		readPort(o, &k)
 	}
 	for _, f := range fields {

@@ -11,6 +11,9 @@ package config
 import (
 	"net/netip"
 	"time"
+
+	"github.com/meridian-edge/meridian/config/nameserver"
+	"github.com/meridian-edge/meridian/config/zones"
 )
 
 // Config is everything one edge node is told to do. It is never partly filled: Load returns a complete one or none.
@@ -29,11 +32,12 @@ type Config struct {
 	Log       Log
 	Limits    Limits
 	Quorum    Quorum
+	DNS       DNS
 
 	// TrustedProxies are the peers whose X-Forwarded-* fields are believed. Empty: nobody's are (attack row P06).
 	TrustedProxies []netip.Prefix
 
-	// Resolvers are asked for the names of pools' discovery. Empty: those of /etc/resolv.conf.
+	// Resolvers are asked for the names of pools' discovery and of aliases to hosts. Empty: those of /etc/resolv.conf.
 	Resolvers []netip.AddrPort
 
 	Checks        []Check
@@ -63,6 +67,9 @@ type Listeners struct {
 	HTTP    []netip.AddrPort // plain HTTP/1.1 over TCP
 	HTTPS   []netip.AddrPort // TLS over TCP for HTTP/1.1 and HTTP/2, QUIC over UDP for HTTP/3
 	DNS     []netip.AddrPort // UDP and TCP
+	DoT     []netip.AddrPort // DNS over TLS, TCP (RFC 7858)
+	DoH     []netip.AddrPort // DNS over HTTPS: HTTP/2 over TCP, HTTP/3 over UDP (RFC 8484)
+	DoQ     []netip.AddrPort // DNS over QUIC, UDP (RFC 9250)
 	Metrics []netip.AddrPort // Prometheus text, read only
 	Admin   []string         // absolute paths of unix sockets
 }
@@ -116,6 +123,8 @@ type Limits struct {
 	DrainTimeout   time.Duration // to finish requests when stopping; default 30 s
 	DNSTCPClients  int           // open DNS connections; default 4,096
 	DNSTCPPerPeer  int           // open DNS connections of one address; default 16
+	DNSTCPIdle     time.Duration // DNS over TCP, TLS and QUIC without a query; default 10 s (RFC 7766 §6.2.3)
+	DNSTCPQueries  int           // queries on one DNS connection; default 128
 	OriginConns    int           // connections to one endpoint; default 256
 	OriginAttempts int           // attempts for one request; default 3
 	RetryPercent   float64       // retries as a share of requests; default 10
@@ -343,65 +352,36 @@ type KeyPart struct {
 	Names []string
 }
 
-// Zone is an authoritative DNS zone.
-type Zone struct {
-	Name        string   // lower case, fully qualified, with the final dot
-	Nameservers []string // fully qualified
-	TTL         time.Duration
-	NegativeTTL time.Duration // default 60 s
-	Hostmaster  string        // SOA RNAME, fully qualified
-	Records     []Record
-	Line        int
+// The parts of a zone are their own package's. They are as much a part of a Config as the types here.
+type (
+	Zone   = zones.Zone   // an authoritative DNS zone
+	Record = zones.Record // one RRSet, or a policy that chooses one
+	Alias  = zones.Alias  // what is answered instead
+	Answer = zones.Answer // one choice of a policy record
+)
+
+// DNS is how zones are served, whichever they are.
+type DNS struct {
+	// Certificate is that of the listeners dot, doh and doq. Zero: self-signed when one of them exists. ACME is never set.
+	Certificate Certificate
+
+	nameserver.Settings
 }
 
-// Record is one RRSet, or a policy that chooses one.
-type Record struct {
-	Name    string // fully qualified, lower case
-	Type    string // A, AAAA, TXT, ...; TYPE65280 for a type without a name (RFC 3597 §5)
-	TTL     time.Duration
-	Policy  string   // simple when Answers is empty
-	Values  []string // simple: presentation form of each RDATA
-	Alias   *Alias   // simple: answered with another record's answers
-	Answers []Answer
-	// EvaluateTargetHealth is accepted on a simple alias, where AWS consoles write it, and changes nothing there: a record that is
-	// its only answer has nothing to fall back to. Default true for an alias.
-	EvaluateTargetHealth bool
-	// Together makes policies draw by client and name instead of by query, so that the A, AAAA and HTTPS records of one name, with
-	// equal ids, choose the same answer.
-	Together bool
-	Line     int
-}
-
-// Alias points at what is answered instead. Exactly one field is set.
-type Alias struct {
-	Record       string // a record of the same zone and type: its name, fully qualified
-	Host         string // A and AAAA: a name outside our zones, fully qualified, resolved in the background (ANAME)
-	Pool         string // A and AAAA: the addresses of a pool's endpoints, by the pool's policy and health
-	Distribution string // A, AAAA and HTTPS: where this edge serves a distribution, which is Edge.Addresses
-	Accelerator  string // A and AAAA: the addresses an accelerator listens on
-}
-
-// Answer is one choice of a policy record.
-type Answer struct {
-	ID     string
-	Values []string
-	Alias  *Alias
-	// EvaluateTargetHealth makes an alias as healthy as what it points at; default true for an alias, as AWS consoles set it.
-	EvaluateTargetHealth bool
-	Check                string // name of a Check; empty: always healthy
-	Weight               int    // weighted: 0-255
-	Role                 string // failover: primary or secondary
-	Region               string // latency, geoproximity
-	Country              string // geolocation: ISO 3166-1 alpha-2
-	Continent            string // geolocation: AF AN AS EU NA OC SA
-	Subdivision          string // geolocation: a US state
-	Default              bool   // geolocation, cidr
-	CIDRs                []netip.Prefix
-	Lat, Lon             float64 // geoproximity, when HasPoint
-	HasPoint             bool
-	Bias                 int // geoproximity: -99 to 99
-	Line                 int
-}
+// The parts of DNS, and of the zones that are exchanged with other servers.
+type (
+	Chaos     = nameserver.Chaos     // what is told about the server itself
+	RateLimit = nameserver.RateLimit // response rate limiting
+	Cookies   = nameserver.Cookies   // DNS cookies
+	QueryLog  = nameserver.QueryLog  // a line for each query
+	Tap       = nameserver.Tap       // a frame for each message
+	Key       = nameserver.Key       // a TSIG key
+	ZoneFiles = nameserver.ZoneFiles // a folder of zones
+	Secret    = nameserver.Secret    // bytes that print as stars
+	Peer      = zones.Peer           // another server for a zone
+	Transfer  = zones.Transfer       // who may have a whole zone
+	Update    = zones.Update         // who may change a zone
+)
 
 // Accelerator forwards TCP and UDP flows to endpoint groups. Parsed and validated; this version does not serve it.
 type Accelerator struct {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 const (
@@ -34,7 +36,7 @@ func (d *document) resolvers(top object) []netip.AddrPort {
 		if addr, bare := netip.ParseAddr(s); bare == nil {
 			at, err = netip.AddrPortFrom(addr, 53), nil
 		}
-		if err != nil || !dialable(at.Addr()) || at.Port() == 0 {
+		if err != nil || !yamldoc.Dialable(at.Addr()) || at.Port() == 0 {
 			item.Errorf("%s is not the address of a resolver", item.Shown()).Hint("write it as 192.0.2.53 or 192.0.2.53:53")
 			continue
 		}
@@ -76,7 +78,7 @@ func readDiscovery(c cursor) Discovery {
 	o := c.Object("dns", "type", "file", "url", "interval", "min_interval", "max_interval", "region", "weight")
 	o.Text("region", &s.Region)
 	o.Integer("weight", &s.Weight, 0, 255)
-	switch given := givenKeys(o, "dns", "file", "url"); {
+	switch given := o.Given("dns", "file", "url"); {
 	case len(given) == 1:
 		s.Kind = given[0]
 	case len(given) > 1:
@@ -128,14 +130,14 @@ func readDNSSource(o object, s *Discovery) {
 		return
 	}
 	if s.Type == "a" {
-		if name, s.Port, ok = splitPort(c, name, 1); !ok {
+		if name, s.Port, ok = c.SplitPort(name, 1); !ok {
 			return
 		}
 	} else if strings.Contains(name, ":") {
 		c.Errorf("%s has a port, but SRV records bring their own", c.Shown()).Hint("write it as _http._tcp.example.org")
 		return
 	}
-	if !isHostName(name) || looksLikeIPv4(strings.TrimSuffix(name, ".")) {
+	if !yamldoc.IsHostName(name) || looksLikeIPv4(strings.TrimSuffix(name, ".")) {
 		c.Errorf("%s is not a name to look up", c.Shown()).Hint("addresses go under endpoints")
 		return
 	}
@@ -191,12 +193,12 @@ func ParseEndpoint(s string) (Endpoint, error) {
 	e := Endpoint{Weight: 1}
 	addr, err := netip.ParseAddr(host)
 	switch {
-	case err == nil && !dialable(addr):
+	case err == nil && !yamldoc.Dialable(addr):
 		return Endpoint{}, errors.New("is not an address one can connect to")
 	case err == nil:
 		e.Address = netip.AddrPortFrom(addr.Unmap(), uint16(port))
 		e.ID = e.Address.String()
-	case !isHostName(host) || looksLikeIPv4(host):
+	case !yamldoc.IsHostName(host) || looksLikeIPv4(host):
 		return Endpoint{}, errors.New("has neither an IP address nor a host name")
 	default:
 		e.Host, e.Port = strings.ToLower(strings.TrimSuffix(host, ".")), uint16(port)

@@ -71,7 +71,7 @@ func readDomain(c cursor) (string, bool) {
 		}
 		return a.String(), true
 	}
-	if domain == "*" || isHostName(strings.TrimPrefix(domain, "*.")) {
+	if domain == "*" || yamldoc.IsHostName(strings.TrimPrefix(domain, "*.")) {
 		return domain, true
 	}
 	m := c.Errorf("%s is not a host name", c.Shown())
@@ -198,7 +198,7 @@ func readOriginURL(c cursor) (Endpoint, string, bool) {
 
 func readServerName(c cursor) (string, bool) {
 	s, ok := c.Text()
-	if _, err := netip.ParseAddr(s); ok && err != nil && !isHostName(s) {
+	if _, err := netip.ParseAddr(s); ok && err != nil && !yamldoc.IsHostName(s) {
 		c.Errorf("%s is not a host name", c.Shown())
 		return "", false
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"github.com/meridian-edge/meridian/config"
 )
 
@@ -41,10 +43,13 @@ func compare(t *testing.T, path, got string) {
 }
 
 func TestExamplesLoadCompletely(t *testing.T) {
-	for _, name := range []string{"quickstart", "edge", "policies"} {
+	for _, name := range []string{"quickstart", "edge", "policies", "dns"} {
 		t.Run(name, func(t *testing.T) {
 			src := readExample(t, name+".yaml")
-			cfg, warnings, err := config.Parse(name+".yaml", src, config.Env{Dir: "/etc/meridian", Hostname: "edge.example.org"})
+			cfg, warnings, err := config.Parse(name+".yaml", src, config.Env{
+				Dir: "/etc/meridian", Hostname: "edge.example.org",
+				ReadFile: func(path string) ([]byte, error) { return os.ReadFile(examples + filepath.Base(path)) },
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -62,7 +67,7 @@ func TestExamplesLoadCompletely(t *testing.T) {
 
 func TestOnlyTheSetWithoutDefaultDeservesAWarning(t *testing.T) {
 	for name, want := range map[string][]string{
-		"quickstart": nil, "edge": nil, "policies": {"zones.policy.test.records[10]"}, // geo-nodefault
+		"quickstart": nil, "edge": nil, "dns": nil, "policies": {"zones.policy.test.records[10]"}, // geo-nodefault
 	} {
 		_, warnings, err := config.Load(examples + name + ".yaml")
 		if err != nil {
@@ -90,4 +95,33 @@ func TestBrokenExampleHasExactlySevenMistakes(t *testing.T) {
 	var out strings.Builder
 	list.Print(&out)
 	compare(t, "testdata/examples/broken.txt", out.String())
+}
+
+// TestExampleZoneIsATextOfItsZone reads the file beside the example of DNS: the names in it, and those added to it, are not the same.
+func TestExampleZoneIsATextOfItsZone(t *testing.T) {
+	cfg, _, err := config.Load(examples + "dns.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := cfg.Zones[0]
+	text, err := os.Open(z.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = text.Close() }()
+	added := make(map[string]bool)
+	for _, r := range z.Records {
+		added[r.Name] = true
+	}
+	parser := dns.NewZoneParser(text, z.Name, z.File)
+	count := 0
+	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
+		count++
+		if name := rr.Header().Name; !dns.IsSubDomain(z.Name, name) || added[name] {
+			t.Errorf("%s", rr)
+		}
+	}
+	if err := parser.Err(); err != nil || count < 15 {
+		t.Errorf("%d records, %v", count, err)
+	}
 }

@@ -25,6 +25,7 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Add([]byte(allKeys))
+	f.Add([]byte(dnsKeys))
 	env := config.Env{
 		Dir:      "/etc/meridian",
 		Lookup:   func(name string) (string, bool) { return name, name != "" },

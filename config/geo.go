@@ -1,6 +1,10 @@
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"github.com/meridian-edge/meridian/config/zones"
+)
 
 // maxOverrides is the most networks that geo.overrides may hold.
 const maxOverrides = 10_000
@@ -36,7 +40,7 @@ func (d *document) geoOverride(c cursor, seen map[netip.Prefix]int) GeoOverride 
 		v.CIDRs = overriddenBlocks(blocks, seen)
 	}
 	if country, found := o.Get("country"); found {
-		v.Country, _ = readCountry(country)
+		v.Country, _ = zones.ReadCountry(country)
 	}
 	state, found := o.Get("subdivision")
 	switch {
@@ -45,7 +49,7 @@ func (d *document) geoOverride(c cursor, seen map[netip.Prefix]int) GeoOverride 
 	case found && v.Country != "US" && v.Country != "":
 		state.Errorf("only states of the US are known, not of %q", v.Country)
 	case found:
-		v.Subdivision, _ = readSubdivision(state)
+		v.Subdivision, _ = zones.ReadSubdivision(state)
 	}
 	lat := o.Number("lat", &v.Lat, -90, 90)
 	lon := o.Number("lon", &v.Lon, -180, 180)
@@ -68,7 +72,7 @@ func overriddenBlocks(c cursor, seen map[netip.Prefix]int) []netip.Prefix {
 	}
 	list := make([]netip.Prefix, 0, len(items))
 	for _, item := range items {
-		p, ok := readPrefix(item)
+		p, ok := item.Prefix()
 		switch {
 		case !ok:
 			continue

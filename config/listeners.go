@@ -3,7 +3,6 @@ package config
 import (
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -16,10 +15,13 @@ func (d *document) listeners(top object) Listeners {
 	if !found {
 		return l
 	}
-	o := c.Object("http", "https", "dns", "metrics", "admin")
+	o := c.Object("http", "https", "dns", "dot", "doh", "doq", "metrics", "admin")
 	l.HTTP = listenOn(o, "http")
 	l.HTTPS = listenOn(o, "https")
 	l.DNS = listenOn(o, "dns")
+	l.DoT = listenOn(o, "dot")
+	l.DoH = listenOn(o, "doh")
+	l.DoQ = listenOn(o, "doq")
 	l.Metrics = listenOn(o, "metrics")
 	if c, found := o.Get("admin"); found {
 		items, _ := c.Items()
@@ -42,7 +44,7 @@ func listenOn(o object, key string) []netip.AddrPort {
 	items, _ := c.Items()
 	list := make([]netip.AddrPort, 0, len(items))
 	for _, item := range items {
-		a, _ := readAddrPort(item, 0) // port 0 lets the system choose
+		a, _ := item.AddrPort(0) // port 0 lets the system choose
 		list = append(list, a)
 	}
 	return list
@@ -66,98 +68,6 @@ func (d *document) socket(c cursor) (string, bool) {
 		return "", false
 	}
 	return path, true
-}
-
-// readAddrPort reads IP:port with a port from lowest to 65535.
-func readAddrPort(c cursor, lowest int) (netip.AddrPort, bool) {
-	s, ok := c.Text()
-	if !ok {
-		return netip.AddrPort{}, false
-	}
-	host, port, ok := splitPort(c, s, lowest)
-	if !ok {
-		return netip.AddrPort{}, false
-	}
-	addr, err := netip.ParseAddr(host)
-	if err == nil {
-		return netip.AddrPortFrom(addr.Unmap(), port), true
-	}
-	m := c.Errorf("%s has no valid IP address before the port", c.Shown())
-	switch {
-	case c.Secret():
-	case host == "":
-		m.Hint("for every address of this host write 0.0.0.0:%d or [::]:%d", port, port)
-	case host == "localhost":
-		m.Hint("did you mean \"127.0.0.1:%d\"?", port)
-	case isHostName(host):
-		m.Hint("a name cannot stand here, only an IP address")
-	}
-	return netip.AddrPort{}, false
-}
-
-// splitPort splits host:port and checks the port. The brackets of an IPv6 address are removed.
-func splitPort(c cursor, s string, lowest int) (host string, port uint16, ok bool) {
-	i := strings.LastIndexByte(s, ':')
-	bare := strings.Count(s, ":") > 1 && s[0] != '['
-	if i < 0 || s[len(s)-1] == ']' || bare {
-		m := c.Errorf("%s has no port", c.Shown())
-		switch {
-		case c.Secret():
-		case bare:
-			m.Hint("an IPv6 address with a port is written [2001:db8::1]:443")
-		default:
-			m.Hint("write it as %s:PORT", c.Unquoted())
-		}
-		return "", 0, false
-	}
-	host = s[:i]
-	if len(host) > 1 && host[0] == '[' && host[len(host)-1] == ']' {
-		host = host[1 : len(host)-1]
-	}
-	n, err := strconv.Atoi(s[i+1:])
-	switch {
-	case !isDigits(s[i+1:]):
-		c.Errorf("%s has no port number after the colon", c.Shown())
-	case err != nil || n < lowest || n > 65535:
-		if c.Secret() {
-			c.Errorf("%s: the port is out of range, %d to 65535", c.Shown(), lowest)
-		} else {
-			c.Errorf("port %s is out of range, %d to 65535", s[i+1:], lowest)
-		}
-	default:
-		return host, uint16(n), true
-	}
-	return "", 0, false
-}
-
-// readDialAddress reads IP:port of something to connect to.
-func readDialAddress(c cursor) (netip.AddrPort, bool) {
-	a, ok := readAddrPort(c, 1)
-	if ok && !dialable(a.Addr()) {
-		c.Errorf("%s is not an address one can connect to", c.Shown())
-		return netip.AddrPort{}, false
-	}
-	return a, ok
-}
-
-func dialable(a netip.Addr) bool { return !a.IsUnspecified() && !a.IsMulticast() }
-
-// isHostName accepts DNS names in the letters of host names (RFC 1123 §2.1), and the underscore that is common inside
-// networks.
-func isHostName(s string) bool {
-	s = strings.TrimSuffix(s, ".")
-	if s == "" || len(s) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' ||
-			strings.ContainsFunc(label, func(r rune) bool {
-				return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
-			}) {
-			return false
-		}
-	}
-	return true
 }
 
 // socketUse is a range of ports that the node binds.
@@ -203,6 +113,10 @@ func socketUses(cfg *Config) []socketUse {
 	add("udp", "https", cfg.Listeners.HTTPS) // HTTP/3
 	add("udp", "dns", cfg.Listeners.DNS)
 	add("tcp", "dns", cfg.Listeners.DNS)
+	add("tcp", "dot", cfg.Listeners.DoT)
+	add("tcp", "doh", cfg.Listeners.DoH)
+	add("udp", "doh", cfg.Listeners.DoH) // HTTP/3
+	add("udp", "doq", cfg.Listeners.DoQ)
 	add("tcp", "metrics", cfg.Listeners.Metrics)
 	for _, a := range cfg.Accelerators {
 		for i, l := range a.Listeners {

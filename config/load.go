@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/meridian-edge/meridian/config/zones"
 	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
@@ -46,8 +47,8 @@ func Load(path string) (*Config, Warnings, error) {
 // Parse is Load without I/O of its own: src is the content of the file, which mistakes name as file, and env the world
 // around it. Equal arguments give equal results.
 func Parse(file string, src []byte, env Env) (*Config, Warnings, error) {
-	read, ok := yamldoc.Parse(file, src, yamldoc.Env{Dir: env.Dir, Lookup: env.Lookup, ReadFile: env.ReadFile})
-	d := &document{Document: read, hostname: env.Hostname, zoneKeys: make(map[string]string)}
+	read, ok := yamldoc.Parse(file, src, yamldoc.Env{Dir: env.Dir, Lookup: env.Lookup, ReadFile: env.ReadFile, Secrets: []string{"secret", "secrets"}})
+	d := &document{Document: read, hostname: env.Hostname}
 	var cfg *Config
 	if ok {
 		cfg = d.decode()
@@ -71,7 +72,7 @@ type document struct {
 	*yamldoc.Document
 	hostname string // default of edge.name
 	root     object
-	zoneKeys map[string]string // normal name of a zone -> as written
+	zones    *zones.Section
 }
 
 // decode runs the passes, each over the result of the one before. The Config is complete only if no pass reported a mistake.
@@ -82,7 +83,7 @@ func (d *document) decode() *Config {
 		d.checkListeners(cfg)
 	}
 	if !d.Failed() {
-		d.inheritTTLs(cfg)
+		d.zones.Finish()
 		d.warn(cfg)
 	}
 	return cfg
@@ -91,7 +92,7 @@ func (d *document) decode() *Config {
 // sections decodes the top level.
 func (d *document) sections(top cursor) *Config {
 	d.root = top.Object("version", "edge", "state_dir", "regions", "listeners", "cache", "geo", "log", "limits",
-		"quorum", "trusted_proxies", "resolvers", "checks", "pools", "distributions", "zones", "accelerators")
+		"quorum", "dns", "trusted_proxies", "resolvers", "checks", "pools", "distributions", "zones", "accelerators")
 	o := d.root
 	d.version(o)
 	cfg := &Config{StateDir: d.Abs("state")}
@@ -104,6 +105,7 @@ func (d *document) sections(top cursor) *Config {
 	cfg.Log = d.log(o)
 	cfg.Limits = d.limits(o)
 	cfg.Quorum = d.quorum(o)
+	cfg.DNS = readDNS(o)
 	cfg.TrustedProxies = d.trustedProxies(o)
 	cfg.Resolvers = d.resolvers(o)
 	cfg.Checks = d.checks(o)
@@ -111,7 +113,8 @@ func (d *document) sections(top cursor) *Config {
 	var own []Pool
 	cfg.Distributions, own = d.distributions(o)
 	cfg.Pools = append(cfg.Pools, own...)
-	cfg.Zones = d.zones(o)
+	d.zones = zones.Read(o)
+	cfg.Zones = d.zones.Zones
 	var inline []Check
 	cfg.Accelerators, inline = d.accelerators(o)
 	cfg.Checks = append(cfg.Checks, inline...)

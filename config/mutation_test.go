@@ -37,6 +37,8 @@ limits:
   drain_timeout: 1m
   dns_tcp_clients: 100
   dns_tcp_per_peer: 4
+  dns_tcp_idle: 20s
+  dns_tcp_queries: 1000
   origin_conns: 64
   origin_attempts: 2
   retry_percent: 12.5
@@ -122,10 +124,75 @@ accelerators:
       - {region: us, check: {type: tcp}, endpoints: [{address: 192.0.2.2}]}
 `
 
+// dnsKeys is likewise, of what is about the DNS server.
+const dnsKeys = `
+version: 1
+edge: {name: a, addresses: [192.0.2.80, "2001:db8::80"]}
+listeners: {dns: ["127.0.0.1:53"], dot: ["127.0.0.1:853"], doh: ["127.0.0.1:8443"], doq: ["127.0.0.1:853"]}
+dns:
+  certificate: {cert: dns.pem, key: dns.key}
+  nsid: fra1
+  chaos: {version: none of your business, hostname: fra1}
+  proxy_protocol: [10.0.0.0/8]
+  udp_size: 1400
+  rate_limit:
+    responses_per_second: 100
+    errors_per_second: 10
+    nxdomains_per_second: 20
+    window: 5s
+    slip: 3
+    ipv4_prefix: 25
+    ipv6_prefix: 48
+    exempt: [192.0.2.0/24]
+    log_only: true
+    table_size: 4096
+  cookies:
+    secrets: [e5e973e5a6b2a43f48e7dc849e37bfcf, 00112233445566778899aabbccddeeff]
+    require: true
+    max_plain_response: 1000
+  query_log: {to: queries.log, format: route53, sample: 0.1}
+  dnstap: {socket: /run/tap.sock, identity: fra1, queries: off, responses: on}
+  keys:
+    xfer.example.org: {algorithm: hmac-sha512, secret: dGhpcyBpcyBhIHNlY3JldCBmb3IgdGhlIHRlc3RzIG9ubHkgYW5kIHZlcnkgbG9uZyBpbmRlZWQsIHlvdSBzZWU=}
+    acme:
+      secret: AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=
+  zone_files: {directory: zones.d, pattern: "db.*", notify: [{address: 192.0.2.53, key: acme}], transfer: {to: [192.0.2.0/24], keys: [acme]}, journal: 2MiB}
+pools:
+  web: {endpoints: [{address: "192.0.2.1:80"}]}
+distributions:
+  site: {domains: [example.org], origins: {o: {pool: web}}}
+zones:
+  example.org:
+    nameservers: [ns1.example.net]
+    records:
+      - {name: cdn, type: HTTPS, alias: {distribution: site}}
+      - {name: pool, type: AAAA, ttl: 10s, alias: {pool: web}}
+      - {name: game, type: A, alias: {accelerator: tcp}}
+      - {name: away, type: A, alias: {host: www.example.net}}
+      - {name: both, type: A, together: true, policy: weighted, answers: [{id: a, weight: 1, values: [192.0.2.1]}, {id: b, weight: 1, alias: {host: b.example.net}}]}
+      - {name: both, type: AAAA, together: true, policy: weighted, answers: [{id: a, weight: 1, values: ["2001:db8::1"]}, {id: b, weight: 1, alias: {pool: web}}]}
+      - {name: moved, type: DNAME, values: [example.net]}
+  file.example:
+    file: zones/file.example.zone
+    notify: [192.0.2.53, {address: "192.0.2.54:5353", key: xfer.example.org.}]
+    transfer: {to: [192.0.2.0/24], keys: [XFER.example.org]}
+    update: {keys: [acme], from: [10.0.0.0/8], names: [_acme-challenge, "*.dyn"], types: [TXT, A]}
+    journal: 64KiB
+  catalog.example:
+    primaries: [{address: "2001:db8::53", key: xfer.example.org}]
+    catalog: true
+    refresh: {min: 1m, max: 1d}
+accelerators:
+  tcp:
+    listeners: [{protocol: tcp, address: 127.0.0.1, ports: [7000]}]
+    groups: [{region: eu, endpoints: [{address: 192.0.2.1}]}]
+regions: {eu: {lat: 1, lon: 2}}
+`
+
 // bases are the valid configurations that the tests below spoil.
 func bases(t testing.TB) map[string]string {
 	return map[string]string{
-		"edge": string(readExample(t, "edge.yaml")), "all": allKeys,
+		"edge": string(readExample(t, "edge.yaml")), "all": allKeys, "dns": dnsKeys,
 	}
 }
 
@@ -165,8 +232,10 @@ func parse(src string, variables map[string]string) (*config.Config, config.Warn
 }
 
 func TestAllKeysAreAccepted(t *testing.T) {
-	if _, _, mistakes := parse(allKeys, nil); mistakes != nil {
-		t.Fatal(mistakes)
+	for name, src := range bases(t) {
+		if _, _, mistakes := parse(src, nil); mistakes != nil {
+			t.Errorf("%s: %v", name, mistakes)
+		}
 	}
 }
 
@@ -245,6 +314,44 @@ func TestSecretsNeverAppear(t *testing.T) {
 		})
 	}
 	if seen < 1000 {
+		t.Errorf("only %d mistakes were looked at", seen)
+	}
+}
+
+// TestSecretsThatAreWrittenOutNeverAppear misspells every key and spoils every value around them. A key of a secret that is
+// misspelt beyond recognition is beyond help.
+func TestSecretsThatAreWrittenOutNeverAppear(t *testing.T) {
+	const tsig, cookie = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "e5e973e5a6b2a43f48e7dc849e37bfcf"
+	if !strings.Contains(dnsKeys, tsig) || !strings.Contains(dnsKeys, cookie) {
+		t.Fatal("the secrets are not where they were")
+	}
+	seen := 0
+	look := func(spoilt string, n *yaml.Node) {
+		_, warnings, mistakes := parse(spoilt, nil)
+		for _, m := range append(mistakes, warnings...) {
+			seen++
+			if text := fmt.Sprintf("%+v %s", *m, m.Detail()); strings.Contains(text, tsig) || strings.Contains(text, cookie) {
+				t.Errorf("line %d: a secret shows in\n%s", n.Line, text)
+			}
+		}
+	}
+	oneLine := func(n *yaml.Node) { // as it may be written: every secret is in the line of what is wrong
+		for _, c := range n.Content {
+			if c.Kind == yaml.MappingNode {
+				c.Style = yaml.FlowStyle
+			}
+		}
+	}
+	mutate(t, dnsKeys, func(parent, n *yaml.Node, isKey bool) bool {
+		if parent != nil {
+			oneLine(parent)
+		}
+		if n.Kind == yaml.ScalarNode {
+			n.Value += "x"
+		}
+		return n.Kind == yaml.ScalarNode || isKey
+	}, look)
+	if seen < 200 {
 		t.Errorf("only %d mistakes were looked at", seen)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 func (d *document) pools(top object) []Pool {
@@ -73,7 +75,7 @@ func readHostPort(c cursor, e *Endpoint) {
 	if !ok {
 		return
 	}
-	host, port, ok := splitPort(c, s, 1)
+	host, port, ok := c.SplitPort(s, 1)
 	if ok && endpointHost(c, e, host, port) {
 		e.ID = s
 	}
@@ -82,14 +84,14 @@ func readHostPort(c cursor, e *Endpoint) {
 // endpointHost fills in where e is dialled. It reports hosts that are neither an address nor a name.
 func endpointHost(c cursor, e *Endpoint, host string, port uint16) bool {
 	if addr, err := netip.ParseAddr(host); err == nil {
-		if !dialable(addr) {
+		if !yamldoc.Dialable(addr) {
 			c.Errorf("%s is not an address one can connect to", c.Shown())
 			return false
 		}
 		e.Address = netip.AddrPortFrom(addr.Unmap(), port)
 		return true
 	}
-	if !isHostName(host) || looksLikeIPv4(host) {
+	if !yamldoc.IsHostName(host) || looksLikeIPv4(host) {
 		c.Errorf("%s has neither an IP address nor a host name", c.Shown())
 		return false
 	}

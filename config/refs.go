@@ -3,6 +3,9 @@ package config
 import (
 	"slices"
 	"strings"
+
+	"github.com/meridian-edge/meridian/config/nameserver"
+	"github.com/meridian-edge/meridian/config/zones"
 )
 
 // names are the keys of one section. They are not sure when some of them may be hidden by a mistake in the section itself.
@@ -27,17 +30,40 @@ func (d *document) names(section, kind string) names {
 	return n
 }
 
+// keyNames are the TSIG keys, under their canonical names.
+func (d *document) keyNames() names {
+	n := names{kind: "key", has: make(map[string]bool), sure: d.root.Absent("dns")}
+	section, found := d.root.Get("dns")
+	if !found {
+		return n
+	}
+	c, found := section.Step("keys")
+	n.sure = !d.Reported("dns") && !d.Reported("dns.keys") && (found || section.CleanAt("keys") && section.Clean())
+	if !found {
+		return n
+	}
+	for _, written := range c.Keys() {
+		if name, ok := nameserver.KeyName(written); ok {
+			n.list, n.has[name] = append(n.list, written), true
+		}
+	}
+	return n
+}
+
 // references checks the names that one section uses of another, and what only the definition of a name can tell. Values that
 // could not be read are empty here. A place in the file is looked up only where there is something to report.
 type references struct {
 	d                      *document
 	regions, checks, pools names
+	distributions          names
+	accelerators, keys     names
 	check                  map[string]*Check
 }
 
 func (d *document) checkReferences(cfg *Config) {
 	r := references{
 		d: d, regions: d.names("regions", "region"), checks: d.names("checks", "check"), pools: d.names("pools", "pool"),
+		distributions: d.names("distributions", "distribution"), accelerators: d.names("accelerators", "accelerator"), keys: d.keyNames(),
 		check: make(map[string]*Check, len(cfg.Checks)),
 	}
 	for i := range cfg.Checks {
@@ -59,8 +85,11 @@ func (d *document) checkReferences(cfg *Config) {
 			r.calculated(k, "checks", k.Name)
 		}
 	}
-	for _, z := range cfg.Zones {
-		r.zone(z)
+	for ref := range d.zones.References() {
+		r.zone(ref)
+	}
+	for ref := range folderKeys(d, cfg.DNS.ZoneFiles) {
+		r.zone(ref)
 	}
 	for _, a := range cfg.Accelerators {
 		r.accelerator(a)
@@ -69,8 +98,12 @@ func (d *document) checkReferences(cfg *Config) {
 
 // need reports a name that is not known. at is where it stands.
 func (r references) need(known names, name string, at ...any) {
+	r.needAt(known, name, func() cursor { return r.d.Find(at...) })
+}
+
+func (r references) needAt(known names, name string, at func() cursor) {
 	if name != "" && known.sure && !known.has[name] {
-		r.d.Find(at...).Dangling(known.kind, name, known.list)
+		at().Dangling(known.kind, name, known.list)
 	}
 }
 
@@ -87,16 +120,20 @@ func (r references) pool(p Pool) {
 	}
 }
 
-func (r references) zone(z Zone) {
-	key, known := r.d.zoneKeys[z.Name]
-	if !known {
-		return
-	}
-	for i, rec := range z.Records {
-		for j, a := range rec.Answers {
-			r.need(r.regions, a.Region, "zones", key, "records", i, "answers", j, "region")
-			r.probe("an answer", a.Check, "zones", key, "records", i, "answers", j, "check")
-		}
+func (r references) zone(ref zones.Reference) {
+	switch ref.Kind {
+	case zones.Region:
+		r.needAt(r.regions, ref.Name, ref.At)
+	case zones.Check:
+		r.probeAt("an answer", ref.Name, ref.At)
+	case zones.Pool:
+		r.needAt(r.pools, ref.Name, ref.At)
+	case zones.Distribution:
+		r.needAt(r.distributions, ref.Name, ref.At)
+	case zones.Accelerator:
+		r.needAt(r.accelerators, ref.Name, ref.At)
+	case zones.Key:
+		r.needAt(r.keys, ref.Name, ref.At)
 	}
 }
 
@@ -127,12 +164,16 @@ func (r references) calculated(k *Check, at ...any) {
 // probe checks that a named check exists and knows by itself what to probe: a user that is no endpoint of a pool has no address to
 // lend it.
 func (r references) probe(user, name string, at ...any) {
-	r.need(r.checks, name, at...)
+	r.probeAt(user, name, func() cursor { return r.d.Find(at...) })
+}
+
+func (r references) probeAt(user, name string, at func() cursor) {
+	r.needAt(r.checks, name, at)
 	k, found := r.check[name]
 	if !found || k.Inline || k.Target.IsValid() || k.Disabled || k.Type == "calculated" || k.Type == "manual" || k.Type == "" ||
 		!r.d.Find("checks", name).Clean() {
 		return
 	}
-	c := r.d.Find(at...)
+	c := at()
 	c.Errorf("the check %s has no target, so %s cannot use it", c.Shown(), user).Hint("give the check a target: IP:PORT")
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/meridian-edge/meridian/internal/yamldoc"
@@ -21,10 +22,35 @@ func (d *document) edge(top object) Edge {
 	if !found {
 		return e
 	}
-	o := c.Object("name", "region")
+	o := c.Object("name", "region", "addresses")
 	o.Name("name", &e.Name)
 	o.Text("region", &e.Region)
+	if list, found := o.Get("addresses"); found {
+		e.Addresses = readEdgeAddresses(list)
+	}
 	return e
+}
+
+// readEdgeAddresses reads the addresses that clients reach this edge at.
+func readEdgeAddresses(c cursor) []netip.Addr {
+	items, ok := c.Items()
+	if ok && len(items) == 0 {
+		c.Errorf("must not be empty").Hint("without the key they are those of the listeners")
+	}
+	list := make([]netip.Addr, 0, len(items))
+	for _, item := range items {
+		a, ok := readAddress(item)
+		switch {
+		case !ok:
+			continue
+		case !yamldoc.Dialable(a) || a.Zone() != "":
+			item.Errorf("%s is not an address one can connect to", item.Shown())
+		case slices.Contains(list, a):
+			item.Errorf("%s is listed twice", item.Shown())
+		}
+		list = append(list, a)
+	}
+	return list
 }
 
 func (d *document) regions(top object) []Region {
@@ -101,7 +127,7 @@ func defaultLimits() Limits {
 		HeaderBytes: 32 << 10, HeaderFields: 100, TargetBytes: 8 << 10,
 		HeaderTimeout: 10 * time.Second, IdleTimeout: 60 * time.Second, BodyBytes: 100 << 20,
 		Connections: 50_000, PerClient: 256, DrainTimeout: 30 * time.Second,
-		DNSTCPClients: 4096, DNSTCPPerPeer: 16,
+		DNSTCPClients: 4096, DNSTCPPerPeer: 16, DNSTCPIdle: 10 * time.Second, DNSTCPQueries: 128,
 		OriginConns: 256, OriginAttempts: 3, RetryPercent: 10,
 	}
 }
@@ -113,8 +139,8 @@ func (d *document) limits(top object) Limits {
 		return l
 	}
 	o := c.Object("header_bytes", "header_fields", "target_bytes", "header_timeout", "idle_timeout", "body_bytes",
-		"connections", "per_client", "drain_timeout", "dns_tcp_clients", "dns_tcp_per_peer", "origin_conns",
-		"origin_attempts", "retry_percent")
+		"connections", "per_client", "drain_timeout", "dns_tcp_clients", "dns_tcp_per_peer", "dns_tcp_idle", "dns_tcp_queries",
+		"origin_conns", "origin_attempts", "retry_percent")
 	bytes := func(key string, into *int, hi int64) {
 		v := int64(*into)
 		if o.Size(key, &v, 1<<10, hi) {
@@ -132,6 +158,8 @@ func (d *document) limits(top object) Limits {
 	o.Duration("drain_timeout", &l.DrainTimeout, time.Millisecond, day)
 	o.Integer("dns_tcp_clients", &l.DNSTCPClients, 1, 1_000_000)
 	o.Integer("dns_tcp_per_peer", &l.DNSTCPPerPeer, 1, 1_000_000)
+	o.Duration("dns_tcp_idle", &l.DNSTCPIdle, 100*time.Millisecond, time.Hour)
+	o.Integer("dns_tcp_queries", &l.DNSTCPQueries, 1, 1_000_000)
 	o.Integer("origin_conns", &l.OriginConns, 1, 1_000_000)
 	o.Integer("origin_attempts", &l.OriginAttempts, 1, 100)
 	o.Number("retry_percent", &l.RetryPercent, 0.01, 100)
@@ -143,35 +171,6 @@ func (d *document) trustedProxies(top object) []netip.Prefix {
 	if !found {
 		return nil
 	}
-	items, _ := c.Items()
-	list := make([]netip.Prefix, 0, len(items))
-	for _, item := range items {
-		p, _ := readPrefix(item)
-		list = append(list, p) // an invalid one keeps the positions of the others
-	}
+	list, _ := c.Prefixes()
 	return list
-}
-
-// readPrefix reads a network, or an address as the network of that address alone.
-func readPrefix(c cursor) (netip.Prefix, bool) {
-	s, ok := c.Text()
-	if !ok {
-		return netip.Prefix{}, false
-	}
-	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
-		return netip.PrefixFrom(a, a.BitLen()), true
-	}
-	p, err := netip.ParsePrefix(s)
-	switch {
-	case err != nil:
-		c.Errorf("%s is not a network", c.Shown()).Hint("write it as 192.0.2.0/24 or 2001:db8::/32")
-	case p != p.Masked():
-		m := c.Errorf("%s has bits set behind its prefix length", c.Shown())
-		if !c.Secret() {
-			m.Hint("did you mean %q?", p.Masked())
-		}
-	default:
-		return p, true
-	}
-	return netip.Prefix{}, false
 }

@@ -4,26 +4,19 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
-
-	"github.com/miekg/dns"
-
-	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 // warn reports what is legal and yet probably not what was meant. It runs on complete configurations only.
 func (d *document) warn(cfg *Config) {
 	d.warnListeners(cfg)
 	d.warnProxies(cfg)
+	d.warnDNS(cfg)
 	for i := range cfg.Pools {
 		d.warnPool(cfg, &cfg.Pools[i])
 		d.warnLoops(cfg, &cfg.Pools[i])
 	}
 	for i := range cfg.Distributions {
 		d.warnDistribution(cfg, &cfg.Distributions[i])
-	}
-	for i := range cfg.Zones {
-		d.warnZone(&cfg.Zones[i])
 	}
 	for i := range cfg.Accelerators {
 		d.warnAccelerator(&cfg.Accelerators[i])
@@ -38,6 +31,8 @@ func (d *document) warnListeners(cfg *Config) {
 				Hint("listen on 127.0.0.1 or a private address")
 		}
 	}
+	served := len(cfg.Zones) > 0 || cfg.DNS.ZoneFiles != nil
+	names := len(l.DNS) + len(l.DoT) + len(l.DoH) + len(l.DoQ)
 	web := len(l.HTTP)+len(l.HTTPS) > 0
 	switch {
 	case len(cfg.Distributions) > 0 && !web:
@@ -46,10 +41,10 @@ func (d *document) warnListeners(cfg *Config) {
 		d.Find("listeners").Warnf("there are http listeners but no distributions: every request gets 421")
 	}
 	switch {
-	case len(cfg.Zones) > 0 && len(l.DNS) == 0:
-		d.Find("zones").Warnf("no dns listener serves them").Hint("add listeners: {dns: [...]}")
-	case len(cfg.Zones) == 0 && len(l.DNS) > 0:
-		d.Find("listeners", "dns").Warnf("there are dns listeners but no zones: every query is refused")
+	case served && names == 0:
+		d.Find(dnsSection(cfg)...).Warnf("no dns listener serves them").Hint("add listeners: {dns: [...]}")
+	case !served && names > 0:
+		d.Find("listeners", dnsListener(l)).Warnf("there are dns listeners but no zones: every query is refused")
 	}
 }
 
@@ -197,85 +192,6 @@ func covers(p, q string) bool {
 		}
 	}
 	return strings.Trim(p[i:], "*") == ""
-}
-
-// freshTTL is the longest that a resolver should keep an answer that depends on health.
-const freshTTL = 60 * time.Second
-
-func (d *document) warnZone(z *Zone) {
-	key := d.zoneKeys[z.Name]
-	at := func(steps ...any) cursor { return d.Find(append([]any{"zones", key}, steps...)...) }
-	index := indexRecords(z)
-	for i, ns := range z.Nameservers {
-		_, v4 := index[recordKey{ns, "A"}]
-		_, v6 := index[recordKey{ns, "AAAA"}]
-		if dns.IsSubDomain(z.Name, ns) && !v4 && !v6 {
-			at("nameservers", i).Warnf("this name server is inside the zone, but the zone has no address for it").
-				Hint("add a record of type A or AAAA for it")
-		}
-	}
-	cuts := make(map[string]int)
-	for i, r := range z.Records {
-		if r.Type == "NS" || r.Type == "DNAME" {
-			cuts[r.Name] = i
-		}
-	}
-	for i := range z.Records {
-		r := &z.Records[i]
-		if cut, found := above(z, cuts, r); found {
-			at("records", i, "name").Warnf("never answered: the names below %s belong to the %s record in line %d",
-				at("records", cut, "name").Shown(), z.Records[cut].Type, z.Records[cut].Line)
-		}
-		if len(r.Answers) > 0 {
-			d.warnPolicy(r, func(steps ...any) cursor { return at(append([]any{"records", i}, steps...)...) })
-		}
-	}
-}
-
-// above finds the delegation or DNAME that hides a record. Addresses below a delegation may be its glue (RFC 1034 §4.2.1).
-func above(z *Zone, cuts map[string]int, r *Record) (int, bool) {
-	if len(cuts) == 0 {
-		return 0, false
-	}
-	name := r.Name
-	for name != z.Name && name != "." {
-		next, end := dns.NextLabel(name, 0)
-		if end {
-			break
-		}
-		name = name[next:]
-		if cut, found := cuts[name]; found && !(z.Records[cut].Type == "NS" && (r.Type == "A" || r.Type == "AAAA")) {
-			return cut, true
-		}
-	}
-	return 0, false
-}
-
-func (d *document) warnPolicy(r *Record, at func(...any) cursor) {
-	has := func(f func(Answer) bool) bool { return slices.ContainsFunc(r.Answers, f) }
-	checked := has(func(a Answer) bool { return a.Check != "" })
-	if checked && r.TTL > freshTTL && !r.onlyAliases() {
-		at("ttl").Warnf("answers follow health, but resolvers keep them for longer than %s", yamldoc.FormatDuration(freshTTL)).
-			Hint("set ttl: %s or less", yamldoc.FormatDuration(freshTTL))
-	}
-	switch r.Policy {
-	case "geolocation", "cidr":
-		if !has(func(a Answer) bool { return a.Default }) {
-			at().Warnf("no default: clients elsewhere get an empty answer, which a resolver may then give to all of its clients").
-				Hint("add an answer with default: true")
-		}
-	case "weighted":
-		if !has(func(a Answer) bool { return a.Weight > 0 }) {
-			at().Warnf("every weight is 0, so each answer gets an equal share")
-		}
-	case "failover":
-		for i, a := range r.Answers {
-			if a.Role == "primary" && a.Check == "" && a.Alias == nil {
-				at("answers", i).Warnf("a primary without a check always counts as healthy, so the secondary is never used").
-					Hint("add check: NAME")
-			}
-		}
-	}
 }
 
 func (d *document) warnAccelerator(a *Accelerator) {

@@ -162,7 +162,7 @@ func TestConfigurationKeys(t *testing.T) {
 			}
 		}
 	})
-	sections := []string{"regions", "listeners", "limits", "cache", "geo", "log", "quorum", "resolvers", "checks", "pools", "distributions", "zones", "accelerators", "edge", "trusted_proxies"}
+	sections := []string{"regions", "listeners", "limits", "cache", "geo", "log", "quorum", "dns", "resolvers", "checks", "pools", "distributions", "zones", "accelerators", "edge", "trusted_proxies"}
 	text := pageNamed(t, "configuration.md")
 	documented := slices.Clone(sections)
 	for _, s := range sections {

@@ -72,8 +72,12 @@ func joinPath(path, key string) string {
 	return path + "." + key
 }
 
-// Shown is the value as the file has it, quoted: with its references, never with what they stand for.
+// Shown is the value as the file has it, quoted: with its references, never with what they stand for, and stars for a value that is
+// secret because of its key.
 func (c Cursor) Shown() string {
+	if c.d.concealed[c.n] {
+		return shownSecret
+	}
 	const most = 80
 	text := []rune(c.n.Value)
 	if len(text) > most {
@@ -82,7 +86,7 @@ func (c Cursor) Shown() string {
 	return strconv.Quote(c.n.Value)
 }
 
-// Secret says whether the value came out of ${...}, so that nothing derived from it may be printed.
+// Secret says whether the value came out of ${...} or is a secret by its key, so that nothing derived from it may be printed.
 func (c Cursor) Secret() bool {
 	_, is := c.d.texts[c.n]
 	return is

@@ -35,6 +35,9 @@ type Env struct {
 	// ReadFile reads the file of ${file:PATH}, given its path below Dir or absolute; nil: none can be read. More than
 	// MaxSecretBytes is a mistake, so it need not read further than that.
 	ReadFile func(path string) ([]byte, error)
+	// Secrets are keys whose values are secrets, written out or not: what stands under them, or under a slip of the pen of them, is
+	// never shown, and lines that hold it are shown without it.
+	Secrets []string
 }
 
 // Document is one file on its way to what it means: its values and what has been reported about them.
@@ -45,8 +48,12 @@ type Document struct {
 	env   Env
 	sum   hash.Hash // of the source and, in their order, of everything substituted into it
 
-	top      Cursor
-	texts    map[*yaml.Node]substituted
+	top   Cursor
+	texts map[*yaml.Node]substituted
+
+	concealed map[*yaml.Node]bool // scalars that are secrets because of their key; in texts too
+	words     []string            // of their values
+
 	errors   []*Mistake
 	warnings []*Mistake
 }
@@ -60,7 +67,7 @@ func Parse(file string, src []byte, env Env) (*Document, bool) {
 	}
 	d := &Document{
 		file: file, src: string(src), lines: splitLines(string(src)), env: env, sum: sha256.New(),
-		texts: make(map[*yaml.Node]substituted),
+		texts: make(map[*yaml.Node]substituted), concealed: make(map[*yaml.Node]bool),
 	}
 	_, _ = d.sum.Write(src) // a hash never fails
 	tree := d.parseTree()

@@ -53,6 +53,11 @@ func (o Object) Has(key string) bool {
 	return found
 }
 
+// Given are those of keys that are written, in their order here.
+func (o Object) Given(keys ...string) []string {
+	return slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !o.Has(key) })
+}
+
 // Absent says whether key is certainly not there: not written, and not meant by a misspelt key either.
 func (o Object) Absent(key string) bool {
 	return o.ok && !o.Has(key) && !slices.Contains(o.misspelt, key)

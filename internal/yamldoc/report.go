@@ -32,7 +32,7 @@ func (d *Document) whole(format string, args ...any) {
 // At reports a mistake at a position, both numbers from 1, one character wide. path may be empty.
 func (d *Document) At(line, column int, path, message string) Report {
 	m := &Mistake{
-		File: d.file, Line: line, Column: column, Path: path, Message: message, Source: d.line(line), Width: 1,
+		File: d.file, Line: line, Column: column, Path: path, Message: message, Source: d.masked(line), Width: 1,
 	}
 	if len(d.errors) < maxMistakes {
 		d.errors = append(d.errors, m)
@@ -90,7 +90,7 @@ func (c Cursor) Warnf(format string, args ...any) Report {
 	}
 	m := &Mistake{
 		File: c.d.file, Line: n.Line, Column: n.Column, Path: c.path, Message: fmt.Sprintf(format, args...),
-		Source: c.d.line(n.Line), Width: c.d.width(n), Severity: SeverityWarning,
+		Source: c.d.masked(n.Line), Width: c.d.width(n), Severity: SeverityWarning,
 	}
 	if len(c.d.warnings) < maxMistakes {
 		c.d.warnings = append(c.d.warnings, m)

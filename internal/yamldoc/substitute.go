@@ -28,6 +28,7 @@ func (d *Document) substitute(c Cursor) {
 			key := c.n.Content[i]
 			if key.Kind == yaml.ScalarNode {
 				d.substitute(c.child(key, c.n.Content[i+1]))
+				d.conceal(key.Value, follow(c.n.Content[i+1]))
 			}
 		}
 	case yaml.SequenceNode:

@@ -1,4 +1,4 @@
-package config
+package zones
 
 import (
 	"fmt"
@@ -23,12 +23,13 @@ func indexRecords(z *Zone) map[recordKey]int {
 }
 
 // checkRecords checks the records of a zone against each other. c is the zone in the file.
-func (d *document) checkRecords(c cursor, z *Zone) {
+func checkRecords(c cursor, z *Zone) {
 	records, found := c.Step("records")
 	if !found {
 		return
 	}
 	check := recordCheck{zone: z, list: records, index: indexRecords(z), types: make(map[string][]int)}
+	check.partial = z.File != "" // which may have what is looked for
 	for i, r := range z.Records {
 		if r.Name == "" || r.Type == "" {
 			check.partial = true // its name may be the one that another record refers to
@@ -51,7 +52,7 @@ type recordCheck struct {
 	list    cursor
 	index   map[recordKey]int
 	types   map[string][]int // records of each name
-	partial bool             // some record has no name or type because it is wrong
+	partial bool             // some record has no name or type because it is wrong, or is not here
 }
 
 func (k *recordCheck) at(i int, keys ...any) cursor {
@@ -82,8 +83,10 @@ func (k *recordCheck) identity(i int, r *Record) {
 		k.at(i, "type").Errorf("a DS record belongs in the zone above (RFC 4034 §5)")
 	case (r.Type == "NS" || r.Type == "DNAME") && strings.HasPrefix(r.Name, "*."):
 		k.at(i, "type").Errorf("a wildcard cannot be of type %s (RFC 4592 §4)", r.Type)
-	case r.Type == "NS" && (r.Alias != nil || r.Answers != nil && r.onlyAliases()):
+	case r.Type == "NS" && r.hasAlias():
 		k.at(i, "type").Errorf("a delegation cannot be an alias")
+	case r.Type == "DNAME" && (r.hasAlias() || r.Policy != "simple" && r.Policy != ""):
+		k.at(i, "type").Errorf("a DNAME cannot depend on who asks, nor be an alias").Hint("write its target as values")
 	}
 }
 
@@ -145,7 +148,7 @@ func (k *recordCheck) noTarget(c cursor, name, rrtype string) {
 	m.Meant(c.Raw(), names)
 }
 
-// aliasTargets are the names a record's aliases lead to.
+// aliasTargets are the names of the records that a record's aliases lead to, "" for those that lead elsewhere.
 func aliasTargets(r *Record) []string {
 	var list []string
 	if r.Alias != nil {
@@ -175,7 +178,7 @@ func (k *recordCheck) loops() {
 		for n, target := range aliasTargets(&k.zone.Records[i]) {
 			next, found := k.index[recordKey{target, k.zone.Records[i].Type}]
 			switch {
-			case !found:
+			case !found || target == "":
 			case onPath[next]:
 				k.aliasRef(i, n).Errorf("the alias leads back to itself: %s", k.chain(path, next))
 			default:
@@ -228,23 +231,28 @@ func (k *recordCheck) chain(path []int, back int) string {
 	return fmt.Sprintf("%s -> %s", strings.Join(names, " -> "), names[0])
 }
 
-// inheritTTLs gives records that are only aliases the smallest TTL of what they can be answered with. Aliases neither loop nor
-// dangle by now.
-func (d *document) inheritTTLs(cfg *Config) {
-	for i := range cfg.Zones {
-		z := &cfg.Zones[i]
+// inheritTTLs gives records that are only aliases to records the smallest TTL of what they can be answered with. Aliases neither
+// loop nor dangle by now.
+func (s *Section) inheritTTLs() {
+	for i := range s.Zones {
+		z := &s.Zones[i]
 		index := indexRecords(z)
 		done := make(map[int]bool)
 		var inherit func(j int) time.Duration
 		inherit = func(j int) time.Duration {
 			r := &z.Records[j]
-			if done[j] || !r.onlyAliases() {
+			if done[j] || !r.inherits() {
 				return r.TTL
 			}
 			done[j] = true
-			r.TTL = maxTTL
+			shortest := time.Duration(maxTTL)
 			for _, target := range aliasTargets(r) {
-				r.TTL = min(r.TTL, inherit(index[recordKey{target, r.Type}]))
+				if next, here := index[recordKey{target, r.Type}]; here { // else the file of the zone has it
+					shortest = min(shortest, inherit(next))
+				}
+			}
+			if shortest < maxTTL {
+				r.TTL = shortest
 			}
 			return r.TTL
 		}

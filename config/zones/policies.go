@@ -1,4 +1,4 @@
-package config
+package zones
 
 import (
 	"fmt"
@@ -36,9 +36,9 @@ func readSteering(o object, a *Answer, policy string) {
 	o.Integer("weight", &a.Weight, 0, 255)
 	o.Enum("role", &a.Role, "primary", "secondary")
 	o.Text("region", &a.Region)
-	yamldoc.Set(o, "country", &a.Country, readCountry)
+	yamldoc.Set(o, "country", &a.Country, ReadCountry)
 	o.Enum("continent", &a.Continent, "AF", "AN", "AS", "EU", "NA", "OC", "SA")
-	yamldoc.Set(o, "subdivision", &a.Subdivision, readSubdivision)
+	yamldoc.Set(o, "subdivision", &a.Subdivision, ReadSubdivision)
 	o.Boolean("default", &a.Default)
 	yamldoc.Set(o, "cidrs", &a.CIDRs, readBlocks)
 	readPoint(o, a)
@@ -126,7 +126,8 @@ func checkNearBy(o object) {
 	}
 }
 
-func readCountry(c cursor) (string, bool) {
+// ReadCountry reads an ISO 3166-1 alpha-2 code in capitals.
+func ReadCountry(c cursor) (string, bool) {
 	s, ok := c.Text()
 	if !ok || slices.Contains(countries(), s) {
 		return s, ok
@@ -144,7 +145,8 @@ func readCountry(c cursor) (string, bool) {
 	return "", false
 }
 
-func readSubdivision(c cursor) (string, bool) {
+// ReadSubdivision reads the code of a US state in capitals.
+func ReadSubdivision(c cursor) (string, bool) {
 	s, ok := c.Text()
 	if !ok || slices.Contains(states(), s) {
 		return s, ok
@@ -164,7 +166,7 @@ func readBlocks(c cursor) ([]netip.Prefix, bool) {
 	}
 	list := make([]netip.Prefix, 0, len(items))
 	for _, item := range items {
-		p, prefixOK := readPrefix(item)
+		p, prefixOK := item.Prefix()
 		longest := 24
 		if p.IsValid() && p.Addr().Is6() {
 			longest = 48
@@ -183,25 +185,25 @@ func readBlocks(c cursor) ([]netip.Prefix, bool) {
 }
 
 // policyRules checks the answers of a record against each other.
-func (d *document) policyRules(c cursor, r *Record) {
+func policyRules(c cursor, r *Record) {
 	ids := make(map[string]int)
 	for i, a := range r.Answers {
 		if first := ids[a.ID]; first > 0 && a.ID != "" {
-			id := d.answerKey(c, i, "id")
+			id := answerKey(c, i, "id")
 			id.Errorf("the id %s is used twice, first in line %d", id.Shown(), first)
 		}
 		ids[a.ID] = a.Line
 	}
 	switch r.Policy {
 	case "failover":
-		d.failoverRule(c, r)
+		failoverRule(c, r)
 	case "latency":
-		d.unique(c, r, "region", func(a Answer) []string { return []string{a.Region} }, "region")
+		unique(c, r, "region", func(a Answer) []string { return []string{a.Region} }, "region")
 	case "geolocation":
-		d.unique(c, r, "place", func(a Answer) []string { return []string{placeOf(a)} },
+		unique(c, r, "place", func(a Answer) []string { return []string{placeOf(a)} },
 			"subdivision", "country", "continent", "default")
 	case "cidr":
-		d.unique(c, r, "block", blocksOf, "cidrs", "default")
+		unique(c, r, "block", blocksOf, "cidrs", "default")
 	case "multivalue":
 		if r.Type == "CNAME" || r.Type == "NS" {
 			c.KeyError("a name with a " + r.Type + " record cannot have several answers at once").Hint("choose another policy")
@@ -212,7 +214,7 @@ func (d *document) policyRules(c cursor, r *Record) {
 	}
 }
 
-func (d *document) answerKey(c cursor, i int, key string) cursor {
+func answerKey(c cursor, i int, key string) cursor {
 	a := c.Item(i)
 	if found, ok := a.Step(key); ok {
 		return found
@@ -220,7 +222,7 @@ func (d *document) answerKey(c cursor, i int, key string) cursor {
 	return a
 }
 
-func (d *document) failoverRule(c cursor, r *Record) {
+func failoverRule(c cursor, r *Record) {
 	count := make(map[string]int)
 	for _, a := range r.Answers {
 		count[a.Role]++
@@ -234,7 +236,7 @@ func (d *document) failoverRule(c cursor, r *Record) {
 
 // unique reports answers that are for the same clients as an earlier one, as far as their keys are right. The mistake stands at
 // the first of the keys there is.
-func (d *document) unique(c cursor, r *Record, what string, of func(Answer) []string, keys ...string) {
+func unique(c cursor, r *Record, what string, of func(Answer) []string, keys ...string) {
 	first := make(map[string]int) // line of the answer
 	for i, a := range r.Answers {
 		at := c.Item(i)

@@ -1,4 +1,4 @@
-package config
+package zones
 
 import (
 	"strings"
@@ -12,33 +12,9 @@ import (
 const (
 	defaultZoneTTL     = 300 * time.Second
 	defaultNegativeTTL = 60 * time.Second
-	maxTTL             = 24855 * day // the whole days in 2^31 seconds (RFC 2181 §8)
-	longestZone        = 255         // bytes of a name (RFC 1035 §2.3.4)
+	maxTTL             = 24855 * 24 * time.Hour // the whole days in 2^31 seconds (RFC 2181 §8)
+	longestZone        = 255                    // bytes of a name (RFC 1035 §2.3.4)
 )
-
-func (d *document) zones(top object) []Zone {
-	c, found := top.Get("zones")
-	if !found {
-		return nil
-	}
-	entries, _ := c.Entries()
-	list := make([]Zone, 0, len(entries))
-	lines := make(map[string]int)
-	for _, e := range entries {
-		name, ok := zoneName(e.Key())
-		switch {
-		case !ok:
-			e.KeyError("is not the name of a zone").Hint("write it as example.org")
-		case lines[name] > 0:
-			e.Errorf("the zone %s is already in line %d", name, lines[name])
-		default:
-			lines[name] = e.KeyLine()
-			d.zoneKeys[name] = e.Key()
-		}
-		list = append(list, d.zone(e, name))
-	}
-	return list
-}
 
 func zoneName(key string) (string, bool) {
 	_, ok := dns.IsDomainName(key)
@@ -53,20 +29,41 @@ func isZoneText(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"();$@`, r) })
 }
 
-// zone decodes one. name is empty when the key is not the name of a zone, which has been reported; names in the zone are then
-// checked as far as that goes.
-func (d *document) zone(c cursor, name string) Zone {
-	z := Zone{Name: name, TTL: defaultZoneTTL, NegativeTTL: defaultNegativeTTL, Line: c.KeyLine()}
-	if name == "" {
-		z.Name = "invalid."
+// New returns a zone without anything in it, with the defaults. name is fully qualified and in lower case.
+func New(name string) Zone {
+	z := Zone{
+		Name: name, TTL: defaultZoneTTL, NegativeTTL: defaultNegativeTTL, Journal: DefaultJournal,
+		RefreshMin: defaultSoonest, RefreshMax: defaultLatest, Hostmaster: "hostmaster." + name,
 	}
-	z.Hostmaster = "hostmaster." + z.Name
-	if z.Name == "." {
+	if name == "." {
 		z.Hostmaster = "hostmaster."
 	}
-	o := c.Object("nameservers", "ttl", "negative_ttl", "hostmaster", "records")
-	if ns, found := o.Need("nameservers"); found {
+	return z
+}
+
+// Member returns the zone of this name that is listed in the catalog z: a secondary of the same servers.
+func (z *Zone) Member(name string) Zone {
+	m := New(name)
+	m.Primaries, m.Notify, m.Transfer, m.Journal = z.Primaries, z.Notify, z.Transfer, z.Journal
+	m.RefreshMin, m.RefreshMax, m.Line = z.RefreshMin, z.RefreshMax, z.Line
+	return m
+}
+
+// readZone decodes one. name is empty when the key is not the name of a zone, which has been reported; names in the zone are then
+// checked as far as that goes.
+func readZone(c cursor, name string) Zone {
+	if name == "" {
+		name = "invalid."
+	}
+	z := New(name)
+	z.Line = c.KeyLine()
+	o := c.Object("file", "nameservers", "ttl", "negative_ttl", "hostmaster", "records", "primaries", "notify", "transfer", "update",
+		"catalog", "journal", "refresh")
+	o.File("file", &z.File)
+	if ns, found := o.Get("nameservers"); found {
 		z.Nameservers = readNameservers(ns, z.Name)
+	} else if o.Absent("nameservers") && o.Absent("file") && o.Absent("primaries") {
+		o.Missing("nameservers")
 	}
 	yamldoc.Set(o, "ttl", &z.TTL, readTTL)
 	yamldoc.Set(o, "negative_ttl", &z.NegativeTTL, readTTL)
@@ -74,10 +71,11 @@ func (d *document) zone(c cursor, name string) Zone {
 	if records, found := o.Get("records"); found {
 		items, _ := records.Items()
 		for _, item := range items {
-			z.Records = append(z.Records, d.record(item, &z))
+			z.Records = append(z.Records, readRecord(item, &z))
 		}
 	}
-	d.checkRecords(c, &z)
+	readExchange(o, &z)
+	checkRecords(c, &z)
 	return z
 }
 
@@ -101,7 +99,7 @@ func readFullName(c cursor, zone string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	if !isHostName(s) {
+	if !yamldoc.IsHostName(s) {
 		c.Errorf("%s is not a host name", c.Shown())
 		return "", false
 	}

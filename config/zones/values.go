@@ -1,4 +1,4 @@
-package config
+package zones
 
 import (
 	"encoding/hex"
@@ -18,7 +18,7 @@ func readValues(c cursor, rrtype string) []string {
 	}
 	list := make([]string, 0, len(items))
 	for _, item := range items {
-		v, valueOK := readRdata(item, rrtype)
+		v, valueOK := ReadValue(item, rrtype)
 		if i := slices.Index(list, v); valueOK && i >= 0 {
 			item.Errorf("the same value as %s[%d]", c.Path(), i)
 		}
@@ -30,10 +30,10 @@ func readValues(c cursor, rrtype string) []string {
 	return list
 }
 
-// readRdata reads one value, in the presentation form of its type (RFC 1035 §5.1), and returns it in miekg/dns's spelling of it.
+// ReadValue reads one value, in the presentation form of its type (RFC 1035 §5.1), and returns it in miekg/dns's spelling of it.
 // Names in it are absolute with or without their final dot, as in Route 53. A TXT value that does not start with a quote is one
 // text, whatever it contains.
-func readRdata(c cursor, rrtype string) (string, bool) {
+func ReadValue(c cursor, rrtype string) (string, bool) {
 	s, ok := c.Scalar()
 	if !ok || rrtype == "" {
 		return "", false

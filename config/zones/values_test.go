@@ -1,12 +1,58 @@
-package config_test
+package zones_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/miekg/dns"
+
+	"github.com/meridian-edge/meridian/config/zones"
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
+
+// read reads a file that has only zones.
+func read(src string) (*zones.Section, yamldoc.Errors) {
+	d, ok := yamldoc.Parse("zones.yaml", []byte(src), yamldoc.Env{})
+	if !ok {
+		return nil, d.Errors()
+	}
+	section := zones.Read(d.Top().Object("zones"))
+	if !d.Failed() {
+		section.Finish()
+	}
+	return section, d.Errors()
+}
+
+// TestReferencesOfOtherSectionsAreYielded looks at what the caller has to look up.
+func TestReferencesOfOtherSectionsAreYielded(t *testing.T) {
+	section, mistakes := read(`
+zones:
+  Example.org:
+    nameservers: [ns1.example.net]
+    records:
+      - {name: a, type: A, policy: latency, answers: [
+          {id: a, region: eu, check: up, values: [192.0.2.1]}, {id: b, region: us, values: [192.0.2.2]}]}
+`)
+	if mistakes != nil {
+		t.Fatal(mistakes)
+	}
+	var got []string
+	for ref := range section.References() {
+		got = append(got, fmt.Sprint(ref.Kind, " ", ref.Name, " ", ref.At().Path()))
+	}
+	want := []string{
+		"region eu zones.Example.org.records[0].answers[0].region", "check up zones.Example.org.records[0].answers[0].check",
+		"region us zones.Example.org.records[0].answers[1].region",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+	for range section.References() {
+		return // stopping early is fine
+	}
+}
 
 // TestValuesKeepTheirMeaning parses what the loader made of a value inside some other zone: names in it must be absolute by then, and
 // the record the same.
@@ -33,13 +79,13 @@ func TestValuesKeepTheirMeaning(t *testing.T) {
 		{"LOC", "52 22 23.000 N 4 53 32.000 E -2.00m 0.00m 10000.00m 10.00m", "52 22 23.000 N 04 53 32.000 E -2m 0.00m 10000m 10m"},
 		{"A", `\# 4 c0000201`, "192.0.2.1"},
 	} {
-		src := fmt.Sprintf("version: 1\nzones:\n  example.org:\n    nameservers: [ns1.example.net]\n    records:\n      - {name: a, type: %s, values: [%q]}\n", tt.rrtype, tt.value)
-		cfg, _, mistakes := parse(src, nil)
+		src := fmt.Sprintf("zones:\n  example.org:\n    nameservers: [ns1.example.net]\n    records:\n      - {name: a, type: %s, values: [%q]}\n", tt.rrtype, tt.value)
+		section, mistakes := read(src)
 		if mistakes != nil {
 			t.Errorf("%s %q: %v", tt.rrtype, tt.value, mistakes)
 			continue
 		}
-		got := cfg.Zones[0].Records[0].Values[0]
+		got := section.Zones[0].Records[0].Values[0]
 		if got != tt.want {
 			t.Errorf("%s %q: got %s, want %s", tt.rrtype, tt.value, got, tt.want)
 		}
@@ -62,13 +108,13 @@ func TestTypesWithoutANameHoldGenericData(t *testing.T) {
 		{"TYPE1", "192.0.2.1", "A", "192.0.2.1"},
 		{"TYPE16", "text", "TXT", `"text"`},
 	} {
-		src := fmt.Sprintf("version: 1\nzones:\n  example.org:\n    nameservers: [ns1.example.net]\n    records:\n      - {name: a, type: %s, values: [%q]}\n", tt.rrtype, tt.value)
-		cfg, _, mistakes := parse(src, nil)
+		src := fmt.Sprintf("zones:\n  example.org:\n    nameservers: [ns1.example.net]\n    records:\n      - {name: a, type: %s, values: [%q]}\n", tt.rrtype, tt.value)
+		section, mistakes := read(src)
 		if mistakes != nil {
 			t.Errorf("%s %q: %v", tt.rrtype, tt.value, mistakes)
 			continue
 		}
-		r := cfg.Zones[0].Records[0]
+		r := section.Zones[0].Records[0]
 		if r.Type != tt.wantType || r.Values[0] != tt.want {
 			t.Errorf("%s %q: got %s %s, want %s %s", tt.rrtype, tt.value, r.Type, r.Values[0], tt.wantType, tt.want)
 		}

@@ -1,4 +1,4 @@
-package config
+package zones
 
 import (
 	"slices"
@@ -10,10 +10,10 @@ import (
 	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
-// record decodes one record of z, whose own fields are complete by now.
-func (d *document) record(c cursor, z *Zone) Record {
+// readRecord decodes one record of z, whose own fields are complete by now.
+func readRecord(c cursor, z *Zone) Record {
 	r := Record{Policy: "simple", TTL: z.TTL, Line: c.Line()}
-	o := c.Object("name", "type", "ttl", "policy", "values", "alias", "evaluate_target_health", "answers")
+	o := c.Object("name", "type", "ttl", "policy", "values", "alias", "evaluate_target_health", "answers", "together")
 	o.Need("name")
 	yamldoc.Set(o, "name", &r.Name, func(c cursor) (string, bool) { return readOwnerName(c, z.Name) })
 	if c, found := o.Need("type"); found {
@@ -24,10 +24,14 @@ func (d *document) record(c cursor, z *Zone) Record {
 	if v, found := o.Get("values"); found {
 		r.Values = readValues(v, r.Type)
 	}
-	yamldoc.Set(o, "alias", &r.Alias, func(c cursor) (*Alias, bool) { return readAlias(c, z.Name) })
+	yamldoc.Set(o, "alias", &r.Alias, func(c cursor) (*Alias, bool) { return readAlias(c, z.Name, r.Type) })
 	targetHealth(o, &r.EvaluateTargetHealth)
-	d.policy(o, &r, z)
-	if o.Has("ttl") && r.onlyAliases() {
+	readPolicy(o, &r, z)
+	o.Boolean("together", &r.Together)
+	if !o.Has("answers") && !o.Unsure("answers") {
+		o.Refuse("only a record with answers draws", "together")
+	}
+	if o.Has("ttl") && r.inherits() {
 		ttl, _ := o.Get("ttl")
 		ttl.Warnf("has no effect: an alias is answered with the TTL of what it points at").Hint("remove it")
 	}
@@ -56,8 +60,8 @@ func oneContent(o object) {
 	}
 }
 
-// policy reads policy and answers, which come together or not at all.
-func (d *document) policy(o object, r *Record, z *Zone) {
+// readPolicy reads policy and answers, which come together or not at all.
+func readPolicy(o object, r *Record, z *Zone) {
 	p, hasPolicy := o.Get("policy")
 	if hasPolicy {
 		policy, ok := p.Enum("simple", "weighted", "latency", "failover", "geolocation", "geoproximity", "cidr", "multivalue")
@@ -85,17 +89,23 @@ func (d *document) policy(o object, r *Record, z *Zone) {
 		answers.Errorf("must not be empty")
 	}
 	for _, item := range items {
-		r.Answers = append(r.Answers, d.answer(item, r, z))
+		r.Answers = append(r.Answers, readAnswer(item, r, z))
 	}
-	d.policyRules(answers, r)
+	policyRules(answers, r)
 }
 
-// onlyAliases says whether nothing in the record has a TTL of its own.
-func (r *Record) onlyAliases() bool {
+// inherits says whether nothing in the record has a TTL of its own: all of it is answered by other records.
+func (r *Record) inherits() bool {
+	follows := func(a *Alias) bool { return a != nil && a.Record != "" }
 	if len(r.Answers) == 0 {
-		return r.Alias != nil
+		return follows(r.Alias)
 	}
-	return !slices.ContainsFunc(r.Answers, func(a Answer) bool { return a.Alias == nil })
+	return !slices.ContainsFunc(r.Answers, func(a Answer) bool { return !follows(a.Alias) })
+}
+
+// hasAlias says whether some of the record is answered by something else.
+func (r *Record) hasAlias() bool {
+	return r.Alias != nil || slices.ContainsFunc(r.Answers, func(a Answer) bool { return a.Alias != nil })
 }
 
 // readRecordType reads the name of a type that a zone can hold as a record of its own.
@@ -118,7 +128,7 @@ func readRecordType(c cursor) (string, bool) {
 	case numbered:
 		m.Hint("numbers of record types are TYPE1 to TYPE127 and TYPE256 to TYPE65534 (RFC 6895 §3.1)")
 	default:
-		m.Meant(name, recordTypes())
+		m.Meant(name, RecordTypes())
 	}
 	return "", false
 }
@@ -153,8 +163,8 @@ func otherTypes() []string {
 	}
 }
 
-// recordTypes are the types that miekg/dns knows besides those, in the order in which suggestions prefer them.
-func recordTypes() []string {
+// RecordTypes are the types that miekg/dns knows besides those, in the order in which suggestions prefer them.
+func RecordTypes() []string {
 	list := []string{"A", "AAAA", "CNAME", "TXT", "MX", "NS", "SRV", "PTR", "CAA", "HTTPS", "SVCB"}
 	var rest []string
 	for t := range dns.TypeToRR {
@@ -166,13 +176,49 @@ func recordTypes() []string {
 	return append(list, rest...)
 }
 
-// readAlias reads {record: NAME}. Whether the record exists is known only once the zone is complete.
-func readAlias(c cursor, zone string) (*Alias, bool) {
-	o := c.Object("record")
+// aliasKinds are the keys of an alias, in the order in which they are listed.
+func aliasKinds() []string { return []string{"record", "host", "pool", "distribution", "accelerator"} }
+
+// readAlias reads what a record of a type is answered with instead. Whether that exists is known only once the file is complete.
+func readAlias(c cursor, zone, rrtype string) (*Alias, bool) {
+	o := c.Object("record", "host", "pool", "distribution", "accelerator")
 	var a Alias
-	o.Need("record")
-	ok := yamldoc.Set(o, "record", &a.Record, func(c cursor) (string, bool) { return readOwnerName(c, zone) })
+	given := o.Given(aliasKinds()...)
+	switch {
+	case len(given) > 1:
+		second, _ := o.Get(given[1])
+		second.KeyError("an alias has one of " + strings.Join(aliasKinds(), ", "))
+		return &a, false
+	case len(given) == 0 && !slices.ContainsFunc(aliasKinds(), o.Unsure):
+		o.Missing("record").Hint("an alias has one of %s", strings.Join(aliasKinds(), ", "))
+	}
+	if len(given) == 0 {
+		return &a, false
+	}
+	target, _ := o.Get(given[0])
+	if !aliasType(given[0], rrtype) {
+		only := "A and AAAA"
+		if given[0] == "distribution" {
+			only = "A, AAAA and HTTPS"
+		}
+		target.KeyError("a record of type "+rrtype+" cannot be an alias to a "+given[0]).Hint("only %s can", only)
+		return &a, false
+	}
+	ok := yamldoc.Set(o, "record", &a.Record, func(c cursor) (string, bool) { return readOwnerName(c, zone) }) ||
+		yamldoc.Set(o, "host", &a.Host, func(c cursor) (string, bool) { return readFullName(c, zone) }) ||
+		o.Text("pool", &a.Pool) || o.Text("distribution", &a.Distribution) || o.Text("accelerator", &a.Accelerator)
 	return &a, ok
+}
+
+// aliasType says whether a kind of target has records of a type. A delegation has no alias at all, which is reported elsewhere.
+func aliasType(kind, rrtype string) bool {
+	switch rrtype {
+	case "", "A", "AAAA", "NS", "DNAME":
+		return true
+	case "HTTPS":
+		return kind == "record" || kind == "distribution"
+	}
+	return kind == "record"
 }
 
 // targetHealth reads what belongs to an alias alone. It is true unless the file says otherwise, as AWS consoles set it.
@@ -184,8 +230,8 @@ func targetHealth(o object, into *bool) {
 	o.Boolean("evaluate_target_health", into)
 }
 
-// answer decodes one choice of a policy record.
-func (d *document) answer(c cursor, r *Record, z *Zone) Answer {
+// readAnswer decodes one choice of a policy record.
+func readAnswer(c cursor, r *Record, z *Zone) Answer {
 	a := Answer{Line: c.Line()}
 	common := []string{"id", "values", "alias", "evaluate_target_health", "check"}
 	o := c.Object(append(common, policyKeys("")...)...)
@@ -207,7 +253,7 @@ func (d *document) answer(c cursor, r *Record, z *Zone) Answer {
 	if hasValues {
 		a.Values = readValues(v, r.Type)
 	}
-	yamldoc.Set(o, "alias", &a.Alias, func(c cursor) (*Alias, bool) { return readAlias(c, z.Name) })
+	yamldoc.Set(o, "alias", &a.Alias, func(c cursor) (*Alias, bool) { return readAlias(c, z.Name, r.Type) })
 	targetHealth(o, &a.EvaluateTargetHealth)
 	o.Text("check", &a.Check)
 	readSteering(o, &a, r.Policy)
