@@ -13,6 +13,9 @@ import (
 // Case is kept.
 func ParseName(text string) ([]byte, error) {
 	wire, bad := appendName(nil, []byte(text), []byte{0})
+	if text == "@" {
+		bad = "there is no origin for it to stand for"
+	}
 	if bad != "" {
 		return nil, Problem{Name: strconv.Quote(text), Text: bad}
 	}

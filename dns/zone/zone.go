@@ -1,6 +1,13 @@
 // Package zone holds what a zone says: its records as one immutable version, made from zone text, a transfer or an update, and
 // compared with other versions.
 //
+//	d, warnings, err := zone.Parse(text, zone.ParseOptions{Origin: origin, File: "example.org.zone"})
+//	problems := zone.Check(d)
+//	removed, added := zone.Diff(old, d)
+//	zones, err := zone.NewLoader(zone.LoaderOptions{Dir: dir}).Load(ctx, previous, sources)
+//
+// Records that do not come from text go through a Builder:
+//
 //	b := zone.NewBuilder(origin)
 //	err := b.Add(zone.Record{Name: name, Type: dnswire.TypeA, TTL: 300, RData: addr})
 //	data, err := b.Build()
