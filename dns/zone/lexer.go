@@ -26,6 +26,9 @@ func (t token) is(word string) bool {
 	return true
 }
 
+// maxTokens bounds an entry: data of 65,535 octets has no more words.
+const maxTokens = 70_000
+
 // lexer cuts zone text into entries (RFC 1035 section 5.1): the tokens up to the end of a line that is inside no parentheses.
 type lexer struct {
 	src  []byte
@@ -51,6 +54,9 @@ func (l *lexer) entry() bool {
 	depth, opened, gap := 0, 0, true
 	l.indented = l.blank()
 	for l.pos < len(l.src) {
+		if len(l.tokens) > maxTokens {
+			return l.fail("record has more than 70,000 words", "is a parenthesis not closed?")
+		}
 		switch l.src[l.pos] {
 		case ' ', '\t', '\r':
 			l.pos, gap = l.pos+1, true

@@ -149,6 +149,13 @@ func TestAnUnclosedParenthesisIsReportedWhereItOpened(t *testing.T) {
 	}
 }
 
+func TestARecordWithoutEndIsGivenUp(t *testing.T) {
+	_, _, err := zone.Parse([]byte(head+"a TXT (\n"+strings.Repeat("x ", 1_000_000)), zone.ParseOptions{Origin: origin, File: "e.zone"})
+	if err == nil || !strings.HasPrefix(err.Error(), "e.zone:6: record has more than 70,000 words") {
+		t.Error(err)
+	}
+}
+
 func TestSeveralMistakesAreReportedAtOnceUpToABound(t *testing.T) {
 	text := head + "a A x\nb A 192.0.2.1\nc MX\nd A \"\n"
 	_, problems, err := zone.Parse([]byte(text), zone.ParseOptions{Origin: origin})
