@@ -41,6 +41,11 @@ type entry struct {
 // NewBuilder starts a zone. origin is its name in wire form; it is copied.
 func NewBuilder(origin []byte) *Builder { return &Builder{origin: lower(slices.Clone(origin))} }
 
+// reserve makes room for about so many records and octets.
+func (b *Builder) reserve(records, octets int) {
+	b.recs, b.arena = slices.Grow(b.recs, records), slices.Grow(b.arena, octets)
+}
+
 // Origin is the zone's name in wire form, lower case.
 func (b *Builder) Origin() []byte { return b.origin }
 

@@ -140,6 +140,9 @@ func (p *parser) file(f *file, text []byte) {
 			p.warn(f, 1+bytes.Count(text, []byte("\n")), "text does not end with a newline", "see that the file is complete")
 		}
 	}
+	if f.fixed == 0 && p.b.Len() == 0 {
+		p.b.reserve(min(bytes.Count(text, []byte("\n")), len(text)/8, 1<<20), min(len(text)+len(text)/4, 64<<20))
+	}
 	for !p.stop && f.lexer.entry() {
 		if f.lexer.bad != "" {
 			p.fail(f, f.lexer.badLine, f.lexer.bad, f.lexer.remedy)
