@@ -1,6 +1,13 @@
 // Package zone holds what a zone says: its records as one immutable version, made from zone text, a transfer or an update, and
 // compared with other versions.
 //
+//	d, warnings, err := zone.Parse(text, zone.ParseOptions{Origin: origin, File: "example.org.zone"})
+//	problems := zone.Check(d)
+//	removed, added := zone.Diff(old, d)
+//	zones, err := zone.NewLoader(zone.LoaderOptions{Dir: dir}).Load(ctx, previous, sources)
+//
+// Records that do not come from text go through a Builder:
+//
 //	b := zone.NewBuilder(origin)
 //	err := b.Add(zone.Record{Name: name, Type: dnswire.TypeA, TTL: 300, RData: addr})
 //	data, err := b.Build()
@@ -12,8 +19,6 @@ package zone
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"iter"
 	"slices"
 	"sort"
@@ -182,67 +187,15 @@ func offsets(name []byte, into *[dnswire.MaxLabels]uint8) int {
 	return n
 }
 
-// ErrOutside is what Add returns for a record that does not belong to the zone.
-var ErrOutside = errors.New("outside the zone")
-
-// Builder collects records for a Data.
-type Builder struct {
-	origin []byte
-	arena  []byte
-	recs   []entry
-}
-
-// entry is a record in the builder's arena: its name behind its length, then its data.
-type entry struct {
-	at, ttl   uint32
-	typ, size uint16
-}
-
-// NewBuilder starts a zone. origin is its name in wire form; it is copied.
-func NewBuilder(origin []byte) *Builder { return &Builder{origin: lower(slices.Clone(origin))} }
-
-// Origin is the zone's name in wire form, lower case.
-func (b *Builder) Origin() []byte { return b.origin }
-
-// Len is the number of records added so far, duplicates included.
-func (b *Builder) Len() int { return len(b.recs) }
-
-// Add copies a record. Class is IN by nature; a TTL with its top bit set is taken for 0 (RFC 2181 section 8).
-func (b *Builder) Add(r Record) error {
-	if len(r.RData) > 65535 {
-		return fmt.Errorf("record data of %d octets", len(r.RData))
-	}
-	if len(b.arena)+1+len(r.Name)+len(r.RData) > 1<<32-1 {
-		return errors.New("zone is larger than 4 GiB")
-	}
-	if r.TTL>>31 != 0 {
-		r.TTL = 0
-	}
-	at := len(b.arena)
-	b.arena = append(append(b.arena, byte(len(r.Name))), r.Name...)
-	name := lower(b.arena[at+1:])
-	if !Below(name, b.origin) {
-		b.arena = b.arena[:at]
-		return ErrOutside
-	}
-	b.arena = append(b.arena, r.RData...)
-	b.recs = append(b.recs, entry{at: uint32(at), ttl: r.TTL, typ: r.Type, size: uint16(len(r.RData))})
-	return nil
-}
-
-// AddRR adds a record of miekg/dns.
-func (b *Builder) AddRR(rr mdns.RR) error {
-	r, err := FromRR(rr)
-	if err != nil {
-		return err
-	}
-	return b.Add(r)
-}
-
 // FromRR turns a record of miekg/dns into a Record with memory of its own.
 func FromRR(rr mdns.RR) (Record, error) {
 	buf := make([]byte, mdns.Len(rr)+16)
 	end, err := mdns.PackRR(rr, buf, 0, nil, false)
+	if err != nil { // Len is an estimate
+		buf = make([]byte, 1<<17)
+		end, err = mdns.PackRR(rr, buf, 0, nil, false)
+		buf = slices.Clone(buf[:end])
+	}
 	if err != nil {
 		return Record{}, err
 	}
@@ -263,66 +216,6 @@ func (r Record) RR() (mdns.RR, error) {
 	wire = binary.BigEndian.AppendUint16(wire, uint16(len(r.RData)))
 	rr, _, err := mdns.UnpackRR(append(wire, r.RData...), 0)
 	return rr, err
-}
-
-func (b *Builder) name(e *entry) []byte { return b.arena[e.at+1:][:b.arena[e.at]] }
-
-func (b *Builder) data(e *entry) []byte {
-	return b.arena[e.at+1+uint32(b.arena[e.at]):][:e.size]
-}
-
-// Build makes the version: sorted, equal records made one, TTLs within a set made equal to the least. It fails when there is not
-// exactly one SOA, at the origin. What else a zone must not hold is Check's business.
-func (b *Builder) Build() (*Data, error) {
-	slices.SortFunc(b.recs, func(x, y entry) int {
-		if c := Compare(b.name(&x), b.name(&y)); c != 0 {
-			return c
-		}
-		if x.typ != y.typ {
-			return int(x.typ) - int(y.typ)
-		}
-		return bytes.Compare(b.data(&x), b.data(&y))
-	})
-	d := &Data{origin: b.origin}
-	var last []byte // name of the last set
-	for i := 0; i < len(b.recs); {
-		e := &b.recs[i]
-		name := b.name(e)
-		p := place{typ: e.typ, ttl: e.ttl}
-		if last != nil && bytes.Equal(last, name) {
-			p.name = d.sets[len(d.sets)-1].name
-		} else {
-			p.name = uint32(len(d.arena))
-			d.arena = append(append(d.arena, byte(len(name))), name...)
-		}
-		last, p.data = name, uint32(len(d.arena))
-		var before []byte
-		for ; i < len(b.recs) && b.recs[i].typ == p.typ && bytes.Equal(b.name(&b.recs[i]), name); i++ {
-			data := b.data(&b.recs[i])
-			if p.ttl = min(p.ttl, b.recs[i].ttl); before != nil && bytes.Equal(before, data) {
-				continue
-			}
-			if p.n == 1<<16-1 {
-				return nil, errors.New("more than 65,535 records in one set")
-			}
-			before = data
-			d.arena = append(binary.BigEndian.AppendUint16(d.arena, uint16(len(data))), data...)
-			p.n++
-		}
-		p.size = uint32(len(d.arena)) - p.data
-		d.count += int(p.n)
-		d.sets = append(d.sets, p)
-	}
-	d.arena, d.sets = slices.Clip(d.arena), slices.Clip(d.sets)
-	switch soa := d.Find(d.origin, dnswire.TypeSOA); {
-	case soa.Len() == 0:
-		return nil, errors.New("no SOA record at the zone's name")
-	case soa.Len() > 1:
-		return nil, errors.New("more than one SOA record")
-	case len(soa.First()) < 22:
-		return nil, errors.New("malformed SOA record")
-	}
-	return d, nil
 }
 
 // Below reports whether a name is origin or ends with it, both in lower-case wire form.
