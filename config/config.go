@@ -152,6 +152,7 @@ type Check struct {
 	Verify   bool           // https, and h2, tls and grpc over TLS: verify the certificate; default false, as Route 53
 	Of       []string       // calculated: names of other checks
 	AtLeast  int            // calculated: how many of them must be healthy
+	MaxFlip  float64        // percent of what is up in a pool that an edit may take down, or it is refused; default 50
 
 	// Inline is true for a check written in place (an accelerator group's); its Name is then its path in the file.
 	Inline bool

@@ -36,7 +36,7 @@ type organs struct {
 func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, error) {
 	cfg := o.Config
 	a := &organs{registry: registry, board: healthcheck.NewBoard()}
-	a.checker = healthcheck.NewChecker(healthcheck.Options{Board: a.board, Log: o.Log, Registerer: registry})
+	a.checker = healthcheck.NewChecker(healthcheck.Options{Board: a.board, Log: o.Log, Registerer: registry, Passed: n.noteFound})
 	a.fleet = healthcheck.NewFleet(healthcheck.FleetOptions{
 		Board: a.board, Rule: healthcheck.RuleOf(cfg.Quorum), Voter: cfg.Edge.Name, Region: cfg.Edge.Region, Log: o.Log,
 	})
