@@ -216,6 +216,8 @@ type Pool struct {
 	// MaxVanish is the share of the pool's endpoints, in percent, that discovery may take away in one step; what vanishes beyond
 	// it is held until it is confirmed. Default 50.
 	MaxVanish float64
+	// VanishLooks is how many looks in a row must then agree before what vanished goes; default 5.
+	VanishLooks int
 }
 
 // HashKey says which part of a request policy hash goes by. A request without that part goes by its client.

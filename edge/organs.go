@@ -46,7 +46,7 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	a.http = proxy.NewMetrics(registry)
 	a.fronts = std.NewMetrics(registry)
 	a.places = newPlaces(o.Log, registry)
-	a.discover = discover.New(discover.Options{Log: o.Log, Registerer: registry, Changed: n.noteFound})
+	a.discover = discover.New(discover.Options{Log: o.Log, Registerer: registry, Changed: n.noteFound, Dir: cfg.StateDir})
 	out, err := a.accessOutput(o)
 	if out != nil {
 		a.access = proxy.NewAccessLog(out, o.Log, a.http)

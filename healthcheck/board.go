@@ -355,7 +355,7 @@ func (b *Board) settle(r *row, changes *[]change) {
 		b.calculate(p, changes)
 	}
 	for _, m := range r.members {
-		b.publish(m, w, changes)
+		b.publish(m, m.inService(w), changes)
 	}
 	if r.member != nil && w&reachDown != 0 {
 		b.relent(r, changes)

@@ -32,6 +32,9 @@ const (
 	defaultMaxFlip  = 50 // percent
 )
 
+// manualCheck begins the fingerprint of a check that is set by people: it never passes by itself.
+const manualCheck = "manual"
+
 // Limits of the trial of an edited check. It takes as many probes as a verdict needs; what has no verdict when it is over
 // counts as lost.
 const (

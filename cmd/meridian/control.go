@@ -163,6 +163,9 @@ func printStatus(w io.Writer, s *edge.Status) error {
 		if d.Held > 0 {
 			note += fmt.Sprintf(", %d of them held", d.Held)
 		}
+		if d.Old || d.Restored {
+			note += ", found " + d.LastGood.Local().Format(time.DateTime) + " and not confirmed since"
+		}
 		if d.Failure != "" {
 			note += ", last look failed: " + d.Failure
 		}
