@@ -157,7 +157,7 @@ func (n *Node) AcceptCheck(name string) (any, error) {
 	if err := n.organs.board.Accept(name); err != nil {
 		return nil, err
 	}
-	n.rebuild()
+	n.refill()
 	return map[string]string{"check": name}, nil
 }
 

@@ -25,7 +25,9 @@ func (n *Node) watchFound(ctx context.Context) {
 
 // refill makes a new generation if discovery has found other endpoints than those that serve, or an edited check may decide.
 func (n *Node) refill() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if n.organs.board.Passed() || n.snapshot.Load().found != n.organs.discover.Version() {
-		n.rebuild()
+		n.renewLocked()
 	}
 }

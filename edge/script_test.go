@@ -196,13 +196,14 @@ func (w *world) accept(t *testing.T, args []string) string {
 func (w *world) edits(t *testing.T, _ []string) string {
 	var list []edge.Verdict
 	w.call(t, "GET", "/v1/health", nil, &list)
-	out := ""
+	var out []string
 	for _, v := range list {
 		if v.Edit != "" {
-			out += fmt.Sprintf("%s %s %s: %s, now %s (%s)\n", v.Edit, v.Pool, w.plain(v.Endpoint), v.State, v.Now, w.plain(v.Reason))
+			out = append(out, fmt.Sprintf("%s %s %s: %s, now %s (%s)\n", v.Edit, v.Pool, w.plain(v.Endpoint), v.State, v.Now, w.plain(v.Reason)))
 		}
 	}
-	return out
+	slices.Sort(out) // the page has them by the real ports
+	return strings.Join(out, "")
 }
 
 func (w *world) explain(t *testing.T, args []string) string {
