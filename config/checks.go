@@ -14,6 +14,7 @@ const (
 	defaultTimeout  = 2 * time.Second
 	defaultRise     = 2
 	defaultFall     = 3
+	defaultMaxFlip  = 50 // percent
 )
 
 func (d *document) checks(top object) []Check {
@@ -27,7 +28,7 @@ func (d *document) checks(top object) []Check {
 // check decodes one check, named or inline. What only some types have is read when the type is known.
 func (d *document) check(c cursor, name string) Check {
 	fields := checkFields()
-	keys := []string{"type", "target", "port", "interval", "timeout", "rise", "fall", "count", "hold_down", "inverted", "disabled"}
+	keys := []string{"type", "target", "port", "interval", "timeout", "rise", "fall", "count", "hold_down", "inverted", "disabled", "max_flip"}
 	for _, f := range fields {
 		keys = append(keys, f.key)
 	}
@@ -58,6 +59,8 @@ func (d *document) check(c cursor, name string) Check {
 	}
 	o.Boolean("inverted", &k.Inverted)
 	o.Boolean("disabled", &k.Disabled)
+	k.MaxFlip = defaultMaxFlip
+	o.Number("max_flip", &k.MaxFlip, 1, 100)
 	if (k.Type == "h2" || k.Type == "grpc") && !k.TLS && !o.Unsure("tls") {
 		o.Refuse("only a check over TLS has this", "verify")
 	}

@@ -57,7 +57,7 @@ func TestDefaultsOfEachTypeOfCheck(t *testing.T) {
 		if want.Type != "manual" {
 			want.Timeout = 2 * time.Second
 		}
-		want.Interval, want.Rise, want.Fall = 10*time.Second, 2, 3
+		want.Interval, want.Rise, want.Fall, want.MaxFlip = 10*time.Second, 2, 3, 50
 		if got := check(t, src); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s is\n%+v, want\n%+v", src, got, want)
 		}

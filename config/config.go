@@ -161,6 +161,7 @@ type Check struct {
 	Verify   bool           // https, and h2, tls and grpc over TLS: verify the certificate; default false, as Route 53
 	Of       []string       // calculated: names of other checks
 	AtLeast  int            // calculated: how many of them must be healthy
+	MaxFlip  float64        // percent of what is up in a pool that an edit may take down, or it is refused; default 50
 
 	// Inline is true for a check written in place (an accelerator group's); its Name is then its path in the file.
 	Inline bool
@@ -224,6 +225,8 @@ type Pool struct {
 	// MaxVanish is the share of the pool's endpoints, in percent, that discovery may take away in one step; what vanishes beyond
 	// it is held until it is confirmed. Default 50.
 	MaxVanish float64
+	// VanishLooks is how many looks in a row must then agree before what vanished goes; default 5.
+	VanishLooks int
 }
 
 // HashKey says which part of a request policy hash goes by. A request without that part goes by its client.

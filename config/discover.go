@@ -49,10 +49,12 @@ func (d *document) resolvers(top object) []netip.AddrPort {
 func (d *document) discovery(o object, p *Pool) {
 	p.MaxVanish = 50
 	o.Number("max_vanish", &p.MaxVanish, 0, 100)
+	p.VanishLooks = 5
+	o.Integer("vanish_looks", &p.VanishLooks, 1, 1000)
 	c, found := o.Get("discover")
 	if !found {
 		if !o.Unsure("discover") {
-			o.Refuse("only a pool with discover loses endpoints by itself", "max_vanish")
+			o.Refuse("only a pool with discover loses endpoints by itself", "max_vanish", "vanish_looks")
 		}
 		return
 	}

@@ -2,19 +2,27 @@ package config_test
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/meridian-edge/meridian/config"
 )
 
-// TestExamplesOfTheDocumentationAreValid parses every yaml block of the page about checks.
+// TestExamplesOfTheDocumentationAreValid parses every yaml block of the pages about checks.
 func TestExamplesOfTheDocumentationAreValid(t *testing.T) {
-	page, err := os.ReadFile("../docs/checks.md")
+	paths, err := filepath.Glob("../docs/checks/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	var blocks []string
+	for _, path := range append(paths, "../docs/checks.md") {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks = append(blocks, strings.Split(string(page), "```yaml\n")[1:]...)
+	}
 	types := map[string]bool{}
 	for _, block := range blocks {
 		src, _, closed := strings.Cut(block, "```")

@@ -19,7 +19,7 @@ func (d *document) pools(top object) []Pool {
 
 func (d *document) pool(c cursor) Pool {
 	p := Pool{Name: c.Key(), Policy: "simple"}
-	o := c.Object("policy", "check", "endpoints", "discover", "max_vanish", "passive",
+	o := c.Object("policy", "check", "endpoints", "discover", "max_vanish", "vanish_looks", "passive",
 		"hash", "slow_start", "sticky", "panic", "min_healthy", "max_outstanding")
 	o.Enum("policy", &p.Policy, "simple", "weighted", "failover", "latency", "round-robin", "least-outstanding", "hash", "least-latency")
 	o.Text("check", &p.Check)

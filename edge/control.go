@@ -33,6 +33,8 @@ type Status struct {
 	PlacesBuilt time.Time `json:"places_built"`
 	Unserved    []string  `json:"unserved,omitempty"` // configured, and not done by this version
 
+	Edits []string `json:"edits,omitempty"` // edited checks that do not decide, and why
+
 	Discovery []discover.Status `json:"discovery,omitempty"` // where endpoints come from
 }
 
@@ -42,7 +44,7 @@ type Verdict struct {
 	Endpoint  string    `json:"endpoint,omitempty"`
 	Pool      string    `json:"pool,omitempty"` // or accelerator; Checks is then empty
 	Checks    []string  `json:"checks"`
-	State     string    `json:"state"` // unknown, up, down; with Pool also ejected
+	State     string    `json:"state"` // unknown, up, down; with Pool also ejected; with Edit what the edited check says
 	Since     time.Time `json:"since"`
 	Reason    string    `json:"reason"`
 	LatencyMS float64   `json:"latency_ms"`
@@ -50,6 +52,8 @@ type Verdict struct {
 	Flips     uint64    `json:"flips"`
 	Forced    string    `json:"forced,omitempty"` // the operator's word: up, down, drain
 	Until     time.Time `json:"until,omitzero"`   // when that, or the ejection, ends; zero: when it is taken back
+	Edit      string    `json:"edit,omitempty"`   // of an edited check that does not decide: shadow, refused
+	Now       string    `json:"now,omitempty"`    // with Edit: what the check that decides says
 }
 
 var _ admin.Node = (*Node)(nil)
@@ -86,6 +90,13 @@ func (n *Node) status() Status {
 		} else {
 			out.ChecksUp++
 		}
+	}
+	for _, e := range n.organs.board.Edits() {
+		text := e.Check + " is tried in shadow, until " + e.Until.UTC().Format(time.TimeOnly) + " UTC at the latest"
+		if e.State == healthcheck.Refused {
+			text = e.Check + " is refused: " + e.Reason
+		}
+		out.Edits = append(out.Edits, text)
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -126,7 +137,30 @@ func (n *Node) verdicts() []Verdict {
 		}
 		out = append(out, v)
 	}
+	return append(out, n.edits()...)
+}
+
+// edits are the lines about edited checks that do not decide, one for each endpoint.
+func (n *Node) edits() []Verdict {
+	var out []Verdict
+	for _, e := range n.organs.board.Edits() {
+		for _, end := range e.Ends {
+			out = append(out, Verdict{
+				Endpoint: end.Endpoint, Pool: end.Scope, Checks: []string{e.Check}, State: end.New.String(), Reason: end.Reason,
+				Edit: e.State.String(), Now: end.Old.String(), Until: e.Until,
+			})
+		}
+	}
 	return out
+}
+
+// AcceptCheck implements admin.Operator. The generation with the edited check follows at once.
+func (n *Node) AcceptCheck(name string) (any, error) {
+	if err := n.organs.board.Accept(name); err != nil {
+		return nil, err
+	}
+	n.refill()
+	return map[string]string{"check": name}, nil
 }
 
 // Order is the answer to Force.

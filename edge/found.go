@@ -2,7 +2,7 @@ package edge
 
 import "context"
 
-// noteFound is told that discovery has changed the endpoints of a pool. It does not block.
+// noteFound is told that discovery has changed the endpoints of a pool, or that an edited check has proven itself. It does not block.
 func (n *Node) noteFound() {
 	select {
 	case n.found <- struct{}{}:
@@ -23,9 +23,11 @@ func (n *Node) watchFound(ctx context.Context) {
 	}
 }
 
-// refill makes a new generation if discovery has found other endpoints than those that serve.
+// refill makes a new generation if discovery has found other endpoints than those that serve, or an edited check may decide.
 func (n *Node) refill() {
-	if n.snapshot.Load().found != n.organs.discover.Version() {
-		n.rebuild()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.organs.board.Passed() || n.snapshot.Load().found != n.organs.discover.Version() {
+		n.renewLocked()
 	}
 }

@@ -89,6 +89,7 @@ func New(o Options) (*Node, error) {
 	if dir := o.Config.StateDir; dir != "" {
 		n.organs.keeper = healthcheck.NewKeeper(n.organs.board, dir, o.Log)
 		n.organs.keeper.Load() // before the first plan asks for slots
+		n.organs.discover.Load()
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()

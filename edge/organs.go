@@ -38,7 +38,7 @@ type organs struct {
 func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, error) {
 	cfg := o.Config
 	a := &organs{registry: registry, board: healthcheck.NewBoard()}
-	a.checker = healthcheck.NewChecker(healthcheck.Options{Board: a.board, Log: o.Log, Registerer: registry})
+	a.checker = healthcheck.NewChecker(healthcheck.Options{Board: a.board, Log: o.Log, Registerer: registry, Passed: n.noteFound})
 	a.fleet = healthcheck.NewFleet(healthcheck.FleetOptions{
 		Board: a.board, Rule: healthcheck.RuleOf(cfg.Quorum), Voter: cfg.Edge.Name, Region: cfg.Edge.Region, Log: o.Log,
 	})
@@ -54,7 +54,7 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	a.http = proxy.NewMetrics(registry)
 	a.fronts = std.NewMetrics(registry)
 	a.places = newPlaces(o.Log, registry)
-	a.discover = discover.New(discover.Options{Log: o.Log, Registerer: registry, Changed: n.noteFound})
+	a.discover = discover.New(discover.Options{Log: o.Log, Registerer: registry, Changed: n.noteFound, Dir: cfg.StateDir})
 	out, err := a.accessOutput(o)
 	if out != nil {
 		a.access = proxy.NewAccessLog(out, o.Log, a.http)

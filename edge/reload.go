@@ -111,6 +111,11 @@ func (n *Node) install(cfg *config.Config) error {
 func (n *Node) rebuild() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.renewLocked()
+}
+
+// renewLocked is rebuild for callers that hold mu.
+func (n *Node) renewLocked() {
 	if n.draining.Load() {
 		return
 	}
@@ -119,7 +124,7 @@ func (n *Node) rebuild() {
 	}
 }
 
-// rebuildLocked is rebuild for callers that hold mu. The sockets stay as they are.
+// rebuildLocked is renewLocked for callers that want to know why it could not. The sockets stay as they are.
 func (n *Node) rebuildLocked() error {
 	old := n.snapshot.Load()
 	next, err := n.build(old.cfg, old)

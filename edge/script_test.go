@@ -81,7 +81,7 @@ func (w *world) verbs() map[string]func(t *testing.T, args []string) string {
 	return map[string]func(*testing.T, []string) string{
 		"origin": w.origin, "open": w.open, "kill": w.kill, "back": w.back,
 		"start": w.start, "edit": w.edit, "write": w.write,
-		"reload": w.reload, "status": w.status, "purge": w.purge, "explain": w.explain, "force": w.force,
+		"reload": w.reload, "status": w.status, "purge": w.purge, "explain": w.explain, "force": w.force, "accept": w.accept, "edits": w.edits,
 		"curl": w.curl, "raw": w.raw, "h3": w.h3, "dig": w.dig, "kdig": w.kdig, "load": w.load, "end-load": w.stopLoad,
 		"requests": w.requests, "wait-requests": w.waitRequests,
 		"metric": w.metric, "wait-metric": w.waitMetric, "wait-health": w.waitHealth, "logged": w.logged,
@@ -195,6 +195,28 @@ func (w *world) force(t *testing.T, args []string) string {
 		return w.plain(refused) + "\n"
 	}
 	return w.plain(o.Target) + " " + o.State + "\n"
+}
+
+func (w *world) accept(t *testing.T, args []string) string {
+	var done struct{ Check string }
+	if refused := w.call(t, "POST", "/v1/health/accept", url.Values{"check": args}, &done); refused != "" {
+		return refused
+	}
+	return done.Check + "\n"
+}
+
+// edits shows what the health page says about edited checks.
+func (w *world) edits(t *testing.T, _ []string) string {
+	var list []edge.Verdict
+	w.call(t, "GET", "/v1/health", nil, &list)
+	var out []string
+	for _, v := range list {
+		if v.Edit != "" {
+			out = append(out, fmt.Sprintf("%s %s %s: %s, now %s (%s)\n", v.Edit, v.Pool, w.plain(v.Endpoint), v.State, v.Now, w.plain(v.Reason)))
+		}
+	}
+	slices.Sort(out) // the page has them by the real ports
+	return strings.Join(out, "")
 }
 
 func (w *world) explain(t *testing.T, args []string) string {

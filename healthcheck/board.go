@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/healthcheck/quorum"
 	"github.com/meridian-edge/meridian/steer"
 )
@@ -32,6 +33,10 @@ type Board struct {
 	events   []event                // for the log and the metrics, until Checker takes them
 	doubt    doubt                  // what a file does not hold yet
 
+	inForce    map[string]config.Check // the checks of the plan in force, by name
+	edits      map[string]*edit        // checks that were edited and do not decide yet, by name
+	savedEdits map[string]*savedEdit   // read from a file, until the first plan is in force
+
 	wake chan struct{} // has room for one: soon has come forward, or there are events
 }
 
@@ -51,10 +56,11 @@ type row struct {
 	names []string  // nil: the plan in force does not use it
 	left  time.Time // when it was last used; zero while it is, or never was
 
-	base    *row   // of an inverse: the row it is the opposite of; the fields below are then unused
-	inverse *row   // the opposite of this row, when there is one
-	parents []*row // calculated rows that count this one
-	members []*row // endpoints of pools that follow this one
+	base    *row    // of an inverse: the row it is the opposite of; the fields below are then unused
+	inverse *row    // the opposite of this row, when there is one
+	parents []*row  // calculated rows that count this one
+	members []*row  // endpoints of pools that follow this one
+	edits   []*edit // trials that wait for what is found here
 
 	said   word    // by probes, children, base or check, before anybody's word; what an inverse turns round
 	order  *Order  // the operator's word in force here; nil: none
@@ -77,7 +83,8 @@ type row struct {
 func NewBoard() *Board {
 	b := &Board{
 		byKey: map[Key]*row{}, groups: map[string]*group{}, orders: map[string]*Order{}, saved: map[Key]*saved{},
-		lost: map[Key]*savedEjection{}, wake: make(chan struct{}, 1),
+		lost: map[Key]*savedEjection{}, inForce: map[string]config.Check{}, edits: map[string]*edit{},
+		savedEdits: map[string]*savedEdit{}, wake: make(chan struct{}, 1),
 	}
 	b.chunks.Store(new([]*chunk))
 	return b
@@ -308,6 +315,9 @@ func (b *Board) record(s steer.Slot, res result, rules rules) ([]change, State) 
 	if res.ok {
 		b.proven(r)
 	}
+	for _, e := range r.edits {
+		b.weigh(e, r.last)
+	}
 	return changes, r.machine.state
 }
 
@@ -345,7 +355,7 @@ func (b *Board) settle(r *row, changes *[]change) {
 		b.calculate(p, changes)
 	}
 	for _, m := range r.members {
-		b.publish(m, w, changes)
+		b.publish(m, m.inService(w), changes)
 	}
 	if r.member != nil && w&reachDown != 0 {
 		b.relent(r, changes)
@@ -411,4 +421,5 @@ func (b *Board) adopt(p *Plan) {
 	}
 	b.adoptMembers(p, now)
 	b.obey(nil)
+	b.adoptEdits(p, now)
 }

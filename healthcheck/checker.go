@@ -25,6 +25,9 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: no metrics
 	Dial       Dial                  // nil: a net.Dialer, which resolves names anew for every probe
 	RootCAs    *x509.CertPool        // for checks that verify; nil: the system's
+	// Passed is called when an edited check has proven itself: the next plan has it, so one should be made and applied. It
+	// must not block; nil: whoever applies plans asks Board.Passed.
+	Passed func()
 }
 
 // Checker probes what the applied plan asks for and writes verdicts to its board. One goroutine keeps the schedule; each
@@ -34,6 +37,7 @@ type Checker struct {
 	log     *slog.Logger
 	metrics *metrics
 	prober  prober
+	passed  func()
 	wake    chan struct{} // the board's: the head of the queue may have changed too
 
 	zero time.Time // of the grid of ticks
@@ -58,7 +62,12 @@ func NewChecker(o Options) *Checker {
 	if dial == nil {
 		dial = (&net.Dialer{KeepAlive: -1}).DialContext
 	}
+	passed := o.Passed
+	if passed == nil {
+		passed = func() {}
+	}
 	return &Checker{
+		passed:  passed,
 		board:   o.Board,
 		log:     cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
 		metrics: newMetrics(o.Registerer, o.Board),
@@ -76,14 +85,15 @@ func NewChecker(o Options) *Checker {
 func (c *Checker) Apply(p *Plan) {
 	c.mu.Lock()
 	c.board.adopt(p)
+	wanted := c.board.trials(p)
 	for slot, t := range c.targets {
-		if p.targets[slot] == nil {
+		if wanted[slot] == nil {
 			c.remove(t)
 		}
 	}
 	now := time.Now()
 	var fresh []*target
-	for slot, next := range p.targets {
+	for slot, next := range wanted {
 		switch t := c.targets[slot]; {
 		case !next.ask.probed():
 		case t != nil:
@@ -118,8 +128,8 @@ func (c *Checker) Apply(p *Plan) {
 func (c *Checker) add(p *planned) *target {
 	t := &target{planned: *p}
 	c.targets[p.slot] = t
-	if c.board.probed(p.slot) != Unknown {
-		t.settled = true // a verdict from before that is still believed
+	if p.shadow || c.board.probed(p.slot) != Unknown {
+		t.settled = true // nobody waits for it, or a verdict from before is still believed
 		return t
 	}
 	if c.pending == 0 {
@@ -202,9 +212,43 @@ func (c *Checker) report(e *event) {
 		c.log.Warn("endpoint ejected", "pool", e.scope, "endpoint", e.endpoint, "reason", e.reason, "until", clock(e.until))
 	case "readmitted":
 		c.log.Info("endpoint readmitted", "pool", e.scope, "endpoint", e.endpoint, "reason", e.reason)
+	case "edit":
+		c.edited(e)
 	case "expired":
 		c.log.Info("order expired", "target", e.endpoint, "order", e.reason)
 	}
+}
+
+// edited logs and counts what became of an edited check, takes its probes off the schedule when it is refused, and asks for a
+// plan when it has passed.
+func (c *Checker) edited(e *event) {
+	c.metrics.edits.WithLabelValues(e.cause).Inc()
+	switch e.cause {
+	case Shadow.String():
+		c.log.Info("edited check runs in shadow, the old one decides", "check", e.endpoint)
+		return
+	case Refused.String():
+		for _, end := range e.ends {
+			if end.Old != end.New {
+				c.log.Warn("edited check would change a verdict", "check", e.endpoint, "scope", end.Scope, "endpoint", end.Endpoint,
+					"from", end.Old.String(), "to", end.New.String(), "reason", end.Reason)
+			}
+		}
+		c.log.Error("edited check refused, the old one stays", "check", e.endpoint, "reason", e.reason)
+		c.mu.Lock()
+		for _, t := range c.targets {
+			if t.shadow && !c.board.tried(t.slot) {
+				c.remove(t)
+			}
+		}
+		c.mu.Unlock()
+		return
+	case "accepted":
+		c.log.Warn("edited check accepted by the operator", "check", e.endpoint)
+	default:
+		c.log.Info("edited check has proven itself", "check", e.endpoint)
+	}
+	c.passed()
 }
 
 // Run probes until ctx is done, then breaks off what is under way and returns nil when all of it has ended. It must not be

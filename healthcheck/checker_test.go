@@ -204,7 +204,7 @@ func TestStateSurvivesAReload(t *testing.T) {
 
 func TestChangedSettingsKeepTheVerdict(t *testing.T) {
 	inBubble(t, func(r *rig) {
-		slow := with(tcp("a", one), func(c *config.Check) { c.Interval = time.Hour })
+		slow := with(tcp("a", one), func(c *config.Check) { c.Interval, c.Timeout = time.Hour, 500*time.Millisecond })
 		r.apply(checks(slow))
 		r.pass(2 * time.Hour)
 		slot, probes := r.plan.Check("a"), r.verdict("a").Probes

@@ -6,10 +6,11 @@ import "time"
 type event struct {
 	change *change // a state that began; nil: one of the kinds below
 
-	kind            string // ejected, readmitted, expired (an order)
-	scope, endpoint string // expired: endpoint is the target
+	kind            string // ejected, readmitted, expired (an order), edit
+	scope, endpoint string // expired: endpoint is the target; edit: the check
 	cause, reason   string
 	until           time.Time
+	ends            []EditEnd // edit
 }
 
 // happened keeps an event until the checker takes it. The caller holds mu.
@@ -52,6 +53,7 @@ func (b *Board) attend(now time.Time) ([]event, time.Time) {
 		b.soon = time.Time{}
 		b.endOrders(now)
 		b.endEjections(now)
+		b.endTrials(now)
 	}
 	events := b.events
 	b.events = nil

@@ -29,6 +29,18 @@ const (
 	defaultTimeout  = 2 * time.Second
 	defaultRise     = 2
 	defaultFall     = 3
+	defaultMaxFlip  = 50 // percent
+)
+
+// manualCheck begins the fingerprint of a check that is set by people: it never passes by itself.
+const manualCheck = "manual"
+
+// Limits of the trial of an edited check. It takes as many probes as a verdict needs; what has no verdict when it is over
+// counts as lost.
+const (
+	leastTrial = 5 * time.Second
+	mostTrial  = 5 * time.Minute
+	maxEdits   = 1000 // read from a file
 )
 
 // Limits of what an operator and requests can leave behind.

@@ -81,6 +81,9 @@ func (b *Board) memberReason(r *row) string {
 	if r.member.under != nil {
 		text = b.rowReason(r.member.under)
 	}
+	if r.said == unproven && !r.member.pool {
+		text += "; not in service before its check has passed"
+	}
 	if m := r.member; !m.until.IsZero() {
 		under := text
 		text = "ejected until " + clock(m.until) + ": " + m.why
@@ -128,7 +131,17 @@ func (b *Board) follow(r *row, under steer.Slot) {
 		r.member.under = b.rows[under]
 		said = b.load(under)
 	}
-	b.publish(r, said, nil)
+	b.publish(r, r.inService(said), nil)
+}
+
+// inService is what the word of its check makes of a member. An accelerator's endpoint gets no flows before it has passed its
+// check, as in Global Accelerator; one of a pool counts as up until something is known about it, as an answer of Route 53 does.
+func (r *row) inService(w word) word {
+	m := r.member
+	if m.pool || m.under == nil || State(w&stateBits) != Unknown || strings.HasPrefix(m.under.key.Check, manualCheck) {
+		return w
+	}
+	return unproven
 }
 
 // adoptMembers makes the members of a plan follow its checks, and forgets groups and ejections it does not have. The caller

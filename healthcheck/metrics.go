@@ -12,6 +12,7 @@ type metrics struct {
 	seconds     *prometheus.HistogramVec
 	transitions *prometheus.CounterVec
 	ejections   *prometheus.CounterVec
+	edits       *prometheus.CounterVec
 }
 
 // newMetrics registers the metrics. A registerer that already has them is a bug of the caller, so it panics. With a nil
@@ -36,8 +37,12 @@ func newMetrics(reg prometheus.Registerer, board *Board) *metrics {
 			Help: "Endpoints ejected because of the requests they served, by cause.",
 		}, []string{"pool", "cause"}),
 	}
+	m.edits = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "meridian_health_edits_total",
+		Help: "Edited checks by what became of them: shadow (tried), passed, refused, accepted (by the operator).",
+	}, []string{"result"})
 	if reg != nil {
-		reg.MustRegister(m.probes, m.seconds, m.transitions, m.ejections, newUpCollector(board))
+		reg.MustRegister(m.probes, m.seconds, m.transitions, m.ejections, m.edits, newUpCollector(board))
 	}
 	return m
 }
@@ -70,6 +75,7 @@ func (m *metrics) forget(names []string) {
 type upCollector struct {
 	board                *Board
 	up, ordered, ejected *prometheus.Desc
+	edit                 *prometheus.Desc
 }
 
 func newUpCollector(b *Board) *upCollector {
@@ -82,6 +88,8 @@ func newUpCollector(b *Board) *upCollector {
 			"1 for each operator's word in force, by what it is about and what it says.", []string{"target", "state"}, nil),
 		ejected: prometheus.NewDesc("meridian_health_ejected",
 			"Whether an endpoint of a pool is ejected (1) because of the requests it served, or not (0).", []string{"pool", "endpoint"}, nil),
+		edit: prometheus.NewDesc("meridian_health_edit_waiting",
+			"1 for each edited check that does not decide, by whether it is tried (shadow) or refused.", []string{"check", "state"}, nil),
 	}
 }
 
@@ -90,6 +98,7 @@ func (u *upCollector) Describe(out chan<- *prometheus.Desc) {
 	out <- u.up
 	out <- u.ordered
 	out <- u.ejected
+	out <- u.edit
 }
 
 // Collect implements prometheus.Collector.
@@ -101,6 +110,9 @@ func (u *upCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, o := range u.board.Orders() {
 		out <- prometheus.MustNewConstMetric(u.ordered, prometheus.GaugeValue, 1, o.Target, o.Force.String())
+	}
+	for _, e := range u.board.Edits() {
+		out <- prometheus.MustNewConstMetric(u.edit, prometheus.GaugeValue, 1, e.Check, e.State.String())
 	}
 	for _, m := range u.board.Members() {
 		if m.Judged {

@@ -24,6 +24,9 @@ type Plan struct {
 	members []plannedMember           // the endpoints of pools and accelerators
 	judged  map[string]config.Passive // pools whose endpoints are judged by the requests they serve
 	watches map[string]*Watch
+
+	inForce map[string]config.Check // by name: what decides
+	edits   []*edit                 // what is to decide when it has proven itself
 }
 
 // plannedMember is an endpoint of a pool or accelerator, and the check it depends on.
@@ -39,6 +42,7 @@ type planned struct {
 	ask      ask
 	settings settings
 	names    []string // of the checks that use the result, inverted ones included; sorted
+	shadow   bool     // it is only tried
 }
 
 // settings is what may change without changing the verdict.
@@ -65,6 +69,8 @@ func newRules(c *config.Check) rules {
 // Checks that ask the same of the same endpoint share one probe; the one with the shortest interval decides interval,
 // timeout, rise and fall for all of them. An accelerator's endpoint is probed at the port its first TCP
 // listener leads to, or its first UDP listener for a probe over UDP.
+//
+// A check whose question differs from that of the applied plan (see Board.Edits) is planned as it was, and tried beside it.
 func NewPlan(cfg *config.Config, board *Board) *Plan {
 	b := planner{
 		board:  board,
@@ -72,13 +78,16 @@ func NewPlan(cfg *config.Config, board *Board) *Plan {
 		plan: &Plan{
 			pools: map[string][]steer.Slot{}, checks: map[string]steer.Slot{}, groups: map[string][][]steer.Slot{},
 			names: map[steer.Slot][]string{}, targets: map[steer.Slot]*planned{},
-			judged: map[string]config.Passive{}, watches: map[string]*Watch{},
+			judged: map[string]config.Passive{}, watches: map[string]*Watch{}, inForce: map[string]config.Check{},
 		},
 	}
+	decide, waiting := make([]config.Check, len(cfg.Checks)), make([]*edit, len(cfg.Checks))
 	for i := range cfg.Checks {
-		b.byName[cfg.Checks[i].Name] = &cfg.Checks[i]
+		decide[i], waiting[i] = b.inForce(&cfg.Checks[i])
+		b.byName[decide[i].Name] = &decide[i]
+		b.plan.inForce[decide[i].Name] = decide[i]
 	}
-	b.named(cfg.Checks)
+	b.named(decide)
 	b.pools(cfg.Pools)
 	for i := range cfg.Accelerators {
 		b.accelerator(&cfg.Accelerators[i])
@@ -90,6 +99,11 @@ func NewPlan(cfg *config.Config, board *Board) *Plan {
 	for _, t := range b.plan.targets {
 		slices.Sort(t.names)
 		t.names = slices.Compact(t.names)
+	}
+	for i, e := range waiting {
+		if e != nil {
+			b.trial(cfg, &cfg.Checks[i], e)
+		}
 	}
 	return b.plan
 }
@@ -129,6 +143,7 @@ type planner struct {
 	board  *Board
 	byName map[string]*config.Check
 	plan   *Plan
+	within string // sets the verdicts of a trial apart from those in force, where only the patience differs
 }
 
 // named resolves the checks that stand for themselves, the calculated ones last because they count the others.
@@ -196,11 +211,7 @@ func (b *planner) accelerator(a *config.Accelerator) {
 		groups[i] = make([]steer.Slot, len(g.Endpoints))
 		port := probePort(a.Listeners, b.byName[g.Check])
 		for j, e := range g.Endpoints {
-			own := port
-			if to, mapped := e.Ports[port]; mapped {
-				own = to
-			}
-			groups[i][j] = b.member(false, a.Name, g.Check, addrText(netip.AddrPortFrom(e.Address, own)))
+			groups[i][j] = b.member(false, a.Name, g.Check, groupEndpointText(&e, port))
 		}
 	}
 	b.plan.groups[a.Name] = groups
@@ -268,7 +279,7 @@ func (b *planner) probed(c *config.Check, endpoint string) steer.Slot {
 		return b.disabled(c, endpoint)
 	}
 	a := newAsk(c, endpoint)
-	k := Key{Endpoint: endpoint, Check: a.fingerprint()}
+	k := Key{Endpoint: endpoint, Check: a.fingerprint() + b.within}
 	slot := b.board.Slot(k)
 	s := newSettings(c)
 	t := b.plan.targets[slot]
@@ -312,6 +323,14 @@ func newSettings(c *config.Check) settings {
 		s.timeout = s.interval / 2
 	}
 	return s
+}
+
+// groupEndpointText is where an accelerator's probe of an endpoint goes: the way of the flows to a listener's port.
+func groupEndpointText(e *config.GroupEndpoint, port uint16) string {
+	if to, mapped := e.Ports[port]; mapped {
+		port = to
+	}
+	return addrText(netip.AddrPortFrom(e.Address, port))
 }
 
 func endpointText(e *config.Endpoint) string {

@@ -3,6 +3,7 @@ package healthcheck_test
 import (
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/healthcheck"
@@ -62,4 +63,48 @@ func TestProvingAnInvertedCheckKeepsItDown(t *testing.T) {
 	if board.Reach().Up(inverted.Endpoint("p", 0)) || board.Reach().Up(plain.Endpoint("p", 0)) {
 		t.Error("an endpoint nobody has probed is up")
 	}
+}
+
+// A Global Accelerator's endpoint must pass its check before it gets flows (facts §2.1); a pool that shares the check is not touched.
+func TestAcceleratorEndpointsAreNotInServiceBeforeTheyPass(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		cfg := checks(tcp("c", one), config.Check{Name: "m", Type: "manual"})
+		cfg.Checks[0].Target = netip.AddrPort{}
+		group := func(check, address string) config.Group {
+			return config.Group{Check: check, Endpoints: []config.GroupEndpoint{{Address: netip.MustParseAddr(address)}}}
+		}
+		cfg.Accelerators = []config.Accelerator{{
+			Name:      "a",
+			Listeners: []config.AcceleratorListener{{Protocol: "tcp", Ports: []config.PortRange{{From: 80, To: 80}}}},
+			Groups:    []config.Group{group("c", "192.0.2.1"), group("c", "192.0.2.2"), group("", "192.0.2.3"), group("m", "192.0.2.4")},
+		}}
+		cfg.Pools = []config.Pool{{Name: "p", Check: "c", Endpoints: []config.Endpoint{{Address: netip.MustParseAddrPort(one)}}}}
+		r.farm.hold(one, true)
+		r.farm.set(two, true)
+		r.plan = healthcheck.NewPlan(cfg, r.board)
+		want := func(when string, up ...bool) {
+			r.Helper()
+			for i, w := range up {
+				slot := r.plan.Group("a", i, 0)
+				if reach, alive := r.board.Reach().Up(slot), r.board.Alive().Up(slot); reach != w || alive != w {
+					r.Errorf("%s: group %d up = %t and %t, want %t", when, i, reach, alive, w)
+				}
+			}
+		}
+		want("before the first probe", false, false, true, true)
+		r.checker.Apply(r.plan)
+		r.pass(time.Second)
+		want("while it hangs", false, false, true, true)
+		if !r.board.Reach().Up(r.plan.Endpoint("p", 0)) {
+			r.Error("the pool's endpoint waits too")
+		}
+		for _, m := range r.board.Members() {
+			if m.Scope == "a" && m.Endpoint == one && m.Reason != "no result yet; not in service before its check has passed" {
+				r.Errorf("reason %q", m.Reason)
+			}
+		}
+		r.farm.hold(one, false)
+		r.pass(20 * time.Second)
+		want("after a success", true, false, true, true)
+	})
 }

@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/healthcheck/probe"
 )
 
@@ -31,6 +33,16 @@ type savedBoard struct {
 	Checks    []saved         `json:"checks,omitempty"`
 	Orders    []savedOrder    `json:"orders,omitempty"`
 	Ejections []savedEjection `json:"ejections,omitempty"`
+	Edits     []savedEdit     `json:"edits,omitempty"`
+}
+
+// savedEdit is an edited check that does not decide, and what decides instead.
+type savedEdit struct {
+	Old     config.Check `json:"old"`
+	Sign    string       `json:"sign"`
+	Refused bool         `json:"refused,omitempty"`
+	Why     string       `json:"why,omitempty"`
+	Ends    []EditEnd    `json:"ends,omitempty"`
 }
 
 // saved is a probed or calculated row.
@@ -77,6 +89,12 @@ func (b *Board) Save() ([]byte, error) {
 	}
 	for _, o := range b.orders {
 		all.Orders = append(all.Orders, savedOrder{Target: o.Target, Force: o.Force.String(), Given: o.Given.UTC(), Until: utc(o.Until)})
+	}
+	for _, e := range b.edits {
+		// What a probe sends may be a secret, which is in no file of ours.
+		if e.state != passed && len(e.old.Headers) == 0 && e.old.Send == "" {
+			all.Edits = append(all.Edits, savedEdit{Old: e.old, Sign: e.sign, Refused: e.state == Refused, Why: e.why, Ends: e.ends})
+		}
 	}
 	b.doubt = doubt{}
 	b.mu.Unlock()
@@ -142,6 +160,10 @@ func (b *Board) Restore(text []byte) (verdicts, orders int, err error) {
 		}
 		orders++
 	}
+	for i := range all.Edits {
+		e := &all.Edits[i]
+		b.inForce[e.Old.Name], b.savedEdits[e.Old.Name] = e.Old, e
+	}
 	if age := now.Sub(all.Saved); age < -keepVerdict || age > keepVerdict {
 		return 0, orders, nil
 	}
@@ -170,6 +192,14 @@ func (s *savedBoard) check() error {
 		if _, ok := parseState(c.State); !ok || c.Check == "" || c.Successes < 0 || c.Failures < 0 || c.Counted < 0 ||
 			!(c.Flaps >= 0 && c.Flaps <= maxSavedFlaps) {
 			return fmt.Errorf("%w: check %d", errForeign, i)
+		}
+	}
+	if len(s.Edits) > maxEdits {
+		return fmt.Errorf("%w: %d edits", errForeign, len(s.Edits))
+	}
+	for i := range s.Edits {
+		if e := &s.Edits[i]; e.Old.Name == "" || e.Old.Type == "" || slices.ContainsFunc(e.Ends, func(end EditEnd) bool { return end.Old > Down || end.New > Down }) {
+			return fmt.Errorf("%w: edit %d", errForeign, i)
 		}
 	}
 	for i, o := range s.Orders {

@@ -48,7 +48,7 @@ func times(d time.Duration, by float64) time.Duration { return time.Duration(flo
 func (t *target) gap(state State) time.Duration {
 	interval := t.settings.interval
 	switch {
-	case state == Unknown:
+	case state == Unknown || t.shadow && t.round < uint64(max(t.settings.rules.rise, t.settings.rules.fall)):
 		return min(interval, max(interval/time.Duration(max(t.settings.rules.fall, 1)), minFastGap))
 	case !t.phased:
 		t.phased = true

@@ -127,12 +127,18 @@ func printStatus(w io.Writer, s *edge.Status) error {
 		row("refused", "the last reload: %s", s.LastError)
 	}
 	row("checks", "%d up, %d down", s.ChecksUp, s.ChecksDown)
+	for _, e := range s.Edits {
+		row("edited check", "%s", e)
+	}
 	row("cache", "%s, %.1f MiB", count(int(s.CacheCount), "object"), float64(s.CacheBytes)/(1<<20))
 	row("places", "%s of %s", s.Places, s.PlacesBuilt.Format(time.DateOnly))
 	for _, d := range s.Discovery {
 		note := ""
 		if d.Held > 0 {
 			note += fmt.Sprintf(", %d of them held", d.Held)
+		}
+		if d.Old || d.Restored {
+			note += ", found " + d.LastGood.Local().Format(time.DateTime) + " and not confirmed since"
 		}
 		if d.Failure != "" {
 			note += ", last look failed: " + d.Failure
@@ -171,16 +177,20 @@ func newHealth() *cobra.Command {
 			fmt.Fprintln(t, "STATE\tENDPOINT\tCHECKS\tSINCE\tREASON")
 			for _, v := range list {
 				who := strings.Join(v.Checks, ",")
-				if v.Pool != "" {
+				state, reason := v.State, v.Reason
+				if v.Edit != "" {
+					state = v.Edit + " " + v.State
+					reason = fmt.Sprintf("edited check; the one that decides says %s: %s", v.Now, v.Reason)
+				} else if v.Pool != "" {
 					who = "pool " + v.Pool
 				}
-				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", v.State, v.Endpoint, who, v.Since.Local().Format(time.TimeOnly), v.Reason)
+				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", state, v.Endpoint, who, v.Since.Local().Format(time.TimeOnly), reason)
 			}
 			return t.Flush()
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	socketFlag(c)
-	c.AddCommand(newForce())
+	c.AddCommand(newForce(), newAccept())
 	return c
 }

@@ -96,3 +96,28 @@ func force(c *cobra.Command, target, state string) error {
 	fmt.Fprintln(c.OutOrStdout(), text)
 	return nil
 }
+
+func newAccept() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "accept CHECK",
+		Short: "Put an edited check in force that was refused, or is still tried",
+		Long: `Put an edited check in force at once, whatever it takes down. An edited check runs in shadow first, and is refused when it would
+take down more than max_flip of what is up; meridian health shows what it says about each endpoint.`,
+		Example: "  meridian health accept web",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			client, err := nodeClient(c)
+			if err != nil {
+				return err
+			}
+			var done struct{ Check string }
+			if err := client.Call(c.Context(), "POST", "/v1/health/accept", url.Values{"check": {args[0]}}, &done); err != nil {
+				return err
+			}
+			fmt.Fprintln(c.OutOrStdout(), done.Check+": the edited check decides from now on")
+			return nil
+		},
+	}
+	socketFlag(c)
+	return c
+}

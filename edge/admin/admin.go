@@ -8,6 +8,7 @@
 //	POST /v1/reload                              read the configuration file again
 //	POST /v1/purge?url=URL                       remove one URL from the cache
 //	POST /v1/health/force?target=T&state=S&for=D an operator's word: S is up, down, drain or clear, D such as 10m
+//	POST /v1/health/accept?check=NAME            put an edited check in force that was refused, or is still tried
 //
 // Answers are JSON. The socket is for its owner alone (mode 0600), so whoever can open it is trusted; a request must still
 // name the host "meridian", so that no browser can be talked into sending one (attack row A02).
@@ -46,6 +47,8 @@ type Operator interface {
 	Purger
 	// Force puts an operator's word about a target in force, for a time or, with 0, until it is taken back.
 	Force(target, state string, d time.Duration) (any, error)
+	// AcceptCheck puts an edited check in force whatever it takes down.
+	AcceptCheck(name string) (any, error)
 }
 
 // Purger takes responses out of the cache.
@@ -114,6 +117,10 @@ func NewServer(n Node) *http.Server {
 	})
 	mux.HandleFunc("POST /v1/health/force", func(w http.ResponseWriter, r *http.Request) {
 		v, err := force(n, r)
+		reply(w, v, err)
+	})
+	mux.HandleFunc("POST /v1/health/accept", func(w http.ResponseWriter, r *http.Request) {
+		v, err := n.AcceptCheck(r.URL.Query().Get("check"))
 		reply(w, v, err)
 	})
 	return &http.Server{

@@ -6,13 +6,14 @@
 //	w.Apply(cfg)                   // after the swap: follow the sources of cfg
 //	err := w.Run(ctx)              // until ctx is done
 //
-// A Watcher keeps the last good endpoints of each source. A source that fails, or says that there are none, changes nothing; and a
+// A Watcher keeps the last good endpoints of each source, with Options.Dir over a restart too. A source that fails, or says that there are none, changes nothing; and a
 // source that takes away more of a pool than max_vanish allows is believed only when it has said so several times.
 //
 // A Watcher is safe for concurrent use.
 package discover
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -38,6 +39,9 @@ type Options struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// ResolvConf is the file that names the resolvers when the configuration does not; empty: /etc/resolv.conf.
 	ResolvConf string
+	// Dir is the folder in which what was found is kept over a restart (discovery.json), made when there is something to write; empty:
+	// it is not kept.
+	Dir string
 }
 
 // Watcher follows the sources of a configuration.
@@ -47,6 +51,7 @@ type Watcher struct {
 	changed func()
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	conf    string
+	dir     string
 	client  *http.Client
 	wake    chan struct{} // has room for one: the feeds may have changed
 
@@ -58,6 +63,11 @@ type Watcher struct {
 	version   uint64        // of all endpoints together
 	pending   int           // feeds that have not been looked at
 	settled   chan struct{} // closed when pending becomes 0
+
+	saved        map[feedKey]*savedSet // by hashed key: read from the file and not asked for yet
+	savedVersion uint64                // of the endpoints in the file
+	writing      uint64                // of the endpoints that are being written
+	confirmed    bool                  // a source has named endpoints since the file was written
 }
 
 // feedKey tells sources apart: equal keys look at the same place, however often and whatever they make of it.
@@ -73,6 +83,7 @@ type manner struct {
 type pool struct {
 	written   []config.Endpoint // by the configuration
 	maxVanish float64
+	looks     int // that must agree before more than that goes
 	feeds     []*feed
 }
 
@@ -80,6 +91,7 @@ type pool struct {
 func New(o Options) *Watcher {
 	w := &Watcher{
 		log: o.Log, metrics: newMetrics(o.Registerer), changed: o.Changed, dial: o.Dial, conf: o.ResolvConf,
+		dir: o.Dir, saved: map[feedKey]*savedSet{},
 		wake: make(chan struct{}, 1), feeds: map[feedKey]*feed{}, pools: map[string]*pool{}, settled: make(chan struct{}),
 	}
 	if w.log == nil {
@@ -120,6 +132,11 @@ func (w *Watcher) follower(p *config.Pool, i int, old *feed) *feed {
 	if old != nil {
 		f.set, f.latest, f.held, f.agreed, f.total, f.good = old.set, old.latest, old.held, old.agreed, old.total, old.good
 	}
+	if old != nil {
+		f.restored, f.old = old.restored, old.old
+	} else {
+		w.remember(f)
+	}
 	f.look = w.looker(f)
 	w.expect()
 	return f
@@ -141,6 +158,8 @@ func (w *Watcher) Fill(cfg *config.Config) (*config.Config, uint64) {
 		for j := range p.Discover {
 			if f := w.feeds[keyOf(p, j)]; f != nil {
 				feeds = append(feeds, f)
+			} else if s := w.remembered(keyOf(p, j)); s != nil {
+				feeds = append(feeds, &feed{set: s.Endpoints})
 			}
 		}
 		p.Endpoints = merge(p.Endpoints, feeds)
@@ -167,7 +186,7 @@ func (w *Watcher) Apply(cfg *config.Config) {
 		if len(c.Discover) == 0 {
 			continue
 		}
-		p := &pool{written: c.Endpoints, maxVanish: c.MaxVanish}
+		p := &pool{written: c.Endpoints, maxVanish: c.MaxVanish, looks: cmp.Or(c.VanishLooks, holdLooks)}
 		for j := range c.Discover {
 			k := keyOf(c, j)
 			f := w.follower(c, j, old[k])
@@ -237,6 +256,7 @@ func (w *Watcher) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer w.client.CloseIdleConnections()
 	defer wg.Wait() // they end with ctx
+	wg.Go(func() { w.keep(ctx) })
 	running := map[*feed]context.CancelFunc{}
 	for {
 		w.mu.Lock()

@@ -27,6 +27,8 @@ type feed struct {
 	failures int               // in a row
 	failure  string            // why; empty: none
 	good     time.Time         // when the source last named endpoints; zero: never
+	restored bool              // set is what an earlier process has found
+	old      bool              // set is older than tooOld, and that has been said
 }
 
 // found is what one look at a source led to.
@@ -59,7 +61,8 @@ func (w *Watcher) take(f *feed, result found, err error) time.Duration {
 	if f.failure != "" {
 		w.log.Info("discovery works again", "pool", f.key.pool, "source", f.name)
 	}
-	f.failures, f.failure, f.good = 0, "", time.Now()
+	f.failures, f.failure, f.good, f.restored, f.old = 0, "", time.Now(), false, false
+	w.confirmed = true
 	w.metrics.good.WithLabelValues(f.key.pool, f.name).Set(float64(f.good.UnixMilli()) / 1000)
 	if !result.same {
 		f.latest = result.endpoints
@@ -96,7 +99,7 @@ func (w *Watcher) weigh(f *feed) {
 		return
 	}
 	f.agreed++
-	if f.agreed > holdLooks {
+	if f.agreed > p.looks {
 		w.log.Warn("endpoints that had vanished are given up: the source has confirmed it", "pool", f.key.pool, "source", f.name,
 			"endpoints", len(gone))
 		w.use(f, f.latest, 0)
@@ -192,6 +195,8 @@ type Status struct {
 	Endpoints int       `json:"endpoints"`          // in use, those that are held included
 	Held      int       `json:"held,omitempty"`     // the source no longer names them
 	LastGood  time.Time `json:"last_good,omitzero"` // when it last named endpoints
+	Restored  bool      `json:"restored,omitempty"` // found before the last start, and not confirmed since
+	Old       bool      `json:"old,omitempty"`      // last good more than a day ago
 	Failure   string    `json:"failure,omitempty"`  // of the last look
 }
 
@@ -207,7 +212,8 @@ func (w *Watcher) Status() []Status {
 	slices.Sort(names)
 	for _, name := range names {
 		for _, f := range w.pools[name].feeds {
-			list = append(list, Status{Pool: name, Source: f.name, Endpoints: len(f.set), Held: f.held, LastGood: f.good, Failure: f.failure})
+			list = append(list, Status{Pool: name, Source: f.name, Endpoints: len(f.set), Held: f.held, LastGood: f.good,
+				Restored: f.restored, Old: f.old, Failure: f.failure})
 		}
 	}
 	return list

@@ -19,6 +19,13 @@ const (
 	maxRedirects = 3
 	// holdLooks is how many looks in a row must agree that too much of a pool has vanished before it goes.
 	holdLooks = 5
+	// tooOld is the age beyond which endpoints in use are not trusted silently.
+	tooOld = 24 * time.Hour
+	// saveSoon and saveStale are how soon the file is written after endpoints changed, and after a source only confirmed them.
+	saveSoon  = 5 * time.Second
+	saveStale = time.Minute
+	// maxSaved is the largest file of saved endpoints that is read, in bytes.
+	maxSaved = 16 << 20
 	// floor and slowest are how soon a source that failed is looked at again, at first and at last.
 	floor   = 5 * time.Second
 	slowest = time.Minute

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -219,7 +220,7 @@ func TestLinks(t *testing.T) {
 				continue
 			}
 			path, anchor, _ := strings.Cut(m[1], "#")
-			target := filepath.Join(root, "docs", path)
+			target := filepath.Join(root, "docs", filepath.Dir(p.name), path)
 			if path == "" {
 				target = filepath.Join(root, "docs", p.name)
 			}
@@ -252,4 +253,52 @@ func anchors(text string) map[string]bool {
 		out[id] = true
 	}
 	return out
+}
+
+// TestEachPolicyAndEachCheckHasAPage compares the folders with what the configuration takes. Each page has an example, and is in
+// its index.
+func TestEachPolicyAndEachCheckHasAPage(t *testing.T) {
+	var source strings.Builder
+	for _, path := range sources(t, "config", func(string) bool { return true }) {
+		source.WriteString(read(t, path))
+	}
+	enums := func(key string) []string { // the words of o.Enum("policy", &p, words...), and of return []string{...}
+		var list []string
+		for _, m := range regexp.MustCompile(key).FindAllStringSubmatch(source.String(), -1) {
+			for _, word := range regexp.MustCompile(`"([a-z0-9-]+)"`).FindAllStringSubmatch(m[1], -1) {
+				if !slices.Contains(list, word[1]) {
+					list = append(list, word[1])
+				}
+			}
+		}
+		return list
+	}
+	policies := enums(`o\.Enum\("policy", &p\.Policy, (.*)\)`)
+	for _, word := range enums(`p\.Enum\(("simple", "weighted".*)\)`) {
+		if !slices.Contains(policies, word) {
+			policies = append(policies, word)
+		}
+	}
+	checks := append(enums(`return \[\]string\{("http", .*)\}`), "route53")
+	for folder, want := range map[string][]string{"policies": policies, "checks": checks} {
+		index := "checks.md"
+		if folder == "policies" {
+			index = "policies/README.md"
+		}
+		var pagesOf []string
+		for _, p := range pages(t) {
+			in, name, _ := strings.Cut(p.name, "/")
+			if in != folder || name == "README.md" {
+				continue
+			}
+			pagesOf = append(pagesOf, strings.TrimSuffix(name, ".md"))
+			if !strings.Contains(pageNamed(t, index), name+")") {
+				t.Errorf("%s is not linked by %s", p.name, index)
+			}
+			if !slices.ContainsFunc(p.blocks, func(b block) bool { return b.lang == "yaml" && !b.has("part") }) {
+				t.Errorf("%s has no example", p.name)
+			}
+		}
+		same(t, folder, pagesOf, want)
+	}
 }

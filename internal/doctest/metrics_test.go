@@ -91,10 +91,10 @@ func serveALittle(t *testing.T) string {
 	if err := os.WriteFile(found, []byte("- targets: [192.0.2.1:80]\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	node := run(t, fmt.Sprintf(`
+	yaml := fmt.Sprintf(`
 version: 1
 listeners: {http: ["127.0.0.1:0"], dns: ["127.0.0.1:0"], metrics: ["127.0.0.1:0"]}
-checks: {c: {type: tcp, target: %q}}
+checks: {c: {type: tcp, target: %q}, edited: {type: tcp, target: %q, rise: 1000}}
 pools:
   found: {check: c, discover: [{file: %q}]}
   judged: {policy: failover, endpoints: [{address: %q}, {address: %q}]}
@@ -102,7 +102,15 @@ distributions:
   site: {domains: [www.example.org], origins: {app: {url: "http://%s"}}}
   other: {domains: [judged.example.org], origins: {app: {pool: judged}}}
 zones: {example.org: {nameservers: [ns1.example.net]}}
-`, address, found, dead(t), address, address))
+`, address, address, found, dead(t), address, address)
+	node := run(t, yaml)
+	edited, _, err := config.Parse("meridian.yaml", []byte(strings.Replace(yaml, "edited: {type: tcp", "edited: {type: http", 1)), config.Env{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := node.Apply(edited); err != nil { // its trial takes as many probes
+		t.Fatal(err)
+	}
 	if _, err := node.Force("c", "drain", time.Hour); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +136,8 @@ zones: {example.org: {nameservers: [ns1.example.net]}}
 	}
 	text := fetch(t, request)
 	for range 1000 { // a request is counted just after its answer
-		if strings.Contains(text, "meridian_http_faults_total{") && strings.Contains(text, "meridian_health_ejections_total{") {
+		if strings.Contains(text, "meridian_http_faults_total{") && strings.Contains(text, "meridian_health_ejections_total{") &&
+			strings.Contains(text, "meridian_health_edits_total{") {
 			break
 		}
 		text = fetch(t, request)

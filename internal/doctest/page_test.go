@@ -15,7 +15,7 @@ const root = "../.."
 
 // page is one page of the guide.
 type page struct {
-	name   string // "http.md"
+	name   string // below docs: "http.md", "checks/tcp.md"
 	text   string
 	blocks []block
 }
@@ -35,14 +35,22 @@ func (b *block) has(mark string) bool { return slices.Contains(b.marks, mark) }
 // pages reads the guide.
 func pages(t *testing.T) []*page {
 	t.Helper()
-	paths, err := filepath.Glob(root + "/docs/*.md")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no pages: %v", err)
+	var paths []string
+	for _, folder := range []string{"", "checks/", "policies/"} {
+		found, err := filepath.Glob(root + "/docs/" + folder + "*.md")
+		if err != nil || len(found) == 0 {
+			t.Fatalf("no pages in docs/%s: %v", folder, err)
+		}
+		paths = append(paths, found...)
 	}
 	var list []*page
 	for _, path := range paths {
 		text := read(t, path)
-		list = append(list, &page{name: filepath.Base(path), text: text, blocks: blocksOf(t, path, text)})
+		name, err := filepath.Rel(root+"/docs", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, &page{name: filepath.ToSlash(name), text: text, blocks: blocksOf(t, path, text)})
 	}
 	return list
 }

@@ -101,6 +101,17 @@ type responseBody struct {
 	gone    context.Context // of the call
 	err     error           // sticky
 	closed  bool
+
+	judged func(status int) // hears how it ended, once; nil: nobody wants to know, or has heard it
+	status int              // of the head
+}
+
+// tell says how the response ended: with the status of its head, or with 0 when the endpoint broke it off.
+func (b *responseBody) tell(status int) {
+	if b.judged != nil {
+		b.judged(status)
+		b.judged = nil
+	}
 }
 
 // Read implements io.Reader.
@@ -118,13 +129,16 @@ func (b *responseBody) Read(p []byte) (int, error) {
 // end names what ended the body.
 func (b *responseBody) end(err error) error {
 	if err == io.EOF {
+		b.tell(b.status)
 		return err
 	}
 	var reason *fault.Error
 	if cause := b.gone.Err(); cause != nil {
 		reason = contextFault(cause)
+		b.tell(b.status) // so far it was good
 	} else {
 		reason = readFault(b.attempt.conn, err)
+		b.tell(0)
 	}
 	return &fault.Error{Code: reason.Code, Err: fmt.Errorf("%w: %w", httpwire.ErrTruncated, reason.Err)}
 }
@@ -135,6 +149,7 @@ func (b *responseBody) Close() error {
 		return nil
 	}
 	b.closed = true
+	b.tell(b.status) // nobody wants the rest
 	if b.err == nil {
 		b.err = fault.New(fault.Unexpected, errors.New("read of a closed body"))
 	}

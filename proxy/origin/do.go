@@ -109,7 +109,7 @@ func (c *call) endpoint(index int, budget *budget) (*httpwire.Response, bool) {
 		response, err := a.run(c.ctx)
 		o := outcome{safe: safeMethod(c.request.Head.Method), second: second, more: c.asked < c.attempts()}
 		c.note(Attempt{Endpoint: e.ID, Index: index}, a, response, err, &o)
-		c.observe(index, &o)
+		c.observe(index, &o, response)
 		step, costs := decide(o)
 		if step == stop || !c.pay(costs, budget) {
 			return response, false
@@ -163,10 +163,18 @@ func penalized(took time.Duration, failed bool) time.Duration {
 	return took
 }
 
-// observe tells how an attempt ended when the endpoint is to be judged by it.
-func (c *call) observe(endpoint int, o *outcome) {
+// observe tells how an attempt ended when the endpoint is to be judged by it. A response below 500 is good only when its body was: that
+// is told when the body has ended.
+func (c *call) observe(endpoint int, o *outcome, response *httpwire.Response) {
 	if c.target.Observer == nil || o.gone || o.stale || o.status == 0 && !blames(c.err) {
 		return
+	}
+	if response != nil && response.Status < http.StatusInternalServerError {
+		if body, ok := response.Body.(*responseBody); ok && body.gone != nil {
+			body.judged = func(status int) { c.target.Observer.Attempted(endpoint, status) }
+			body.status = response.Status
+			return
+		}
 	}
 	c.target.Observer.Attempted(endpoint, o.status)
 }

@@ -96,3 +96,35 @@ func TestObserverIsNotToldWhatIsNobodysFault(t *testing.T) {
 	}
 	seen.want(t, "0 0")
 }
+
+func TestATruncatedResponseIsAFailure(t *testing.T) {
+	transport := newTransport(t, origin.Options{})
+	seen := &observer{}
+	broken := raw(t, func(c net.Conn, conn, n int) bool {
+		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+		return false
+	})
+	goal := target(t, broken.addr)
+	goal.Observer = seen
+	response, _, err := transport.Do(t.Context(), goal, get("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen.want(t) // not yet
+	if _, err := io.ReadAll(response.Body); err == nil {
+		t.Error("half a response was whole")
+	}
+	_ = response.Body.Close()
+	seen.want(t, "0 0")
+
+	// One that nobody reads to its end is no failure, and is told once.
+	goal = target(t, answers(t, 200, "more than was wanted").addr)
+	goal.Observer = seen
+	response, _, err = transport.Do(t.Context(), goal, get("/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	_ = response.Body.Close()
+	seen.want(t, "0 200")
+}

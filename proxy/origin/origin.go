@@ -89,7 +89,8 @@ type Target struct {
 // Observer hears how requests to endpoints end, so that health can follow. Its method must not block and is called from many
 // goroutines.
 type Observer interface {
-	// Attempted is called with the index of an endpoint, once its response has a head (status) or it has failed (status 0).
+	// Attempted is called with the index of an endpoint, once its response has ended (status) or it has failed (status 0): a response
+	// that the endpoint breaks off after its head is a failure, and one that the client does not want to the end is none.
 	// What is not the endpoint's doing is not told: a client that went away, a limit of this edge, or an idle connection
 	// that the endpoint had every right to close.
 	Attempted(endpoint, status int)
