@@ -169,6 +169,12 @@ func (g *Guard) Update(o Options) error {
 	return nil
 }
 
+// Idle reports that nothing is limited and no cookie answered: nothing here need be asked.
+func (g *Guard) Idle() bool {
+	s := g.now.Load()
+	return s.table == nil && !s.Cookies && s.NoCookieSize == 0
+}
+
 // rates sets the intervals.
 func (s *settings) rates() {
 	for class := range s.interval {

@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -61,20 +62,20 @@ func (g *Guard) Limit(now time.Time, client netip.Addr, a Answer, draw uint64) A
 	if s.total != 0 && !s.table.take(g.hash(network, uint64(family)<<8|Classes, 0), s.total, s.window, at) {
 		over = true
 	}
-	if !over {
+	if !over || s.exempt(client) {
 		return Send
 	}
-	return g.limited(s, client, a.Class, at, draw)
+	g.tell(s, client, a.Class, at)
+	return g.limited(s, a.Class, draw)
+}
+
+func (s *settings) exempt(client netip.Addr) bool {
+	client = client.Unmap()
+	return slices.ContainsFunc(s.Exempt, func(p netip.Prefix) bool { return p.Contains(client) })
 }
 
 // limited decides about a response above its rate.
-func (g *Guard) limited(s *settings, client netip.Addr, class Class, at, draw uint64) Action {
-	for _, p := range s.Exempt {
-		if p.Contains(client) {
-			return Send
-		}
-	}
-	g.tell(s, client, class, at)
+func (g *Guard) limited(s *settings, class Class, draw uint64) Action {
 	switch {
 	case s.LogOnly:
 		g.metrics.limited[class][logged].Inc()
