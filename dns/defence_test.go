@@ -1,0 +1,570 @@
+package dns_test
+
+import (
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	mdns "github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/meridian-edge/meridian/dns"
+	"github.com/meridian-edge/meridian/dns/guard"
+	"github.com/meridian-edge/meridian/dns/tap"
+	"github.com/meridian-edge/meridian/internal/need"
+)
+
+// desk is a server without sockets.
+type desk struct {
+	t        testing.TB
+	server   *dns.Server
+	client   dns.Client
+	registry *prometheus.Registry
+}
+
+func newDesk(t testing.TB, z *dns.Zones, g guard.Options, o dns.Options) *desk {
+	t.Helper()
+	d := &desk{t: t, registry: prometheus.NewRegistry()}
+	var err error
+	if o.Guard, err = guard.New(g, nil, d.registry); err != nil {
+		t.Fatal(err)
+	}
+	h := &holder{}
+	h.p.Store(z)
+	o.Source, o.Registerer = h, d.registry
+	d.server = dns.NewServer(o)
+	return d
+}
+
+var victim = netip.MustParseAddrPort("192.0.2.66:4000")
+
+// raw sends one packet and returns the reply, nil when there is none.
+func (d *desk) raw(packet []byte, from netip.AddrPort, t dns.Transport) []byte {
+	return d.server.Handle(nil, packet, &d.client, from, t)
+}
+
+// ask sends one packet and returns the reply unpacked, nil when there is none.
+func (d *desk) ask(packet []byte, from netip.AddrPort, t dns.Transport) *mdns.Msg {
+	d.t.Helper()
+	reply := d.raw(packet, from, t)
+	if len(reply) == 0 {
+		return nil
+	}
+	if end := wireEnd(d.t, reply); end != len(reply) {
+		d.t.Fatalf("%d octets after the last record", len(reply)-end)
+	}
+	m := new(mdns.Msg)
+	if err := m.Unpack(reply); err != nil {
+		d.t.Fatalf("reply does not unpack: %v\n% x", err, reply)
+	}
+	return m
+}
+
+func (d *desk) metric(name string, values ...string) float64 {
+	d.t.Helper()
+	families, err := d.registry.Gather()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	sum := 0.0
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			matches := f.GetName() == name
+			for _, v := range values {
+				found := false
+				for _, l := range m.GetLabel() {
+					found = found || l.GetValue() == v
+				}
+				matches = matches && found
+			}
+			if matches {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+// cookieOption adds a COOKIE option, and EDNS when it is not there.
+func cookieOption(data string) func(*mdns.Msg) {
+	return func(m *mdns.Msg) {
+		if m.IsEdns0() == nil {
+			m.SetEdns0(1232, false)
+		}
+		m.IsEdns0().Option = append(m.IsEdns0().Option, &mdns.EDNS0_COOKIE{Code: mdns.EDNS0COOKIE, Cookie: hex.EncodeToString([]byte(data))})
+	}
+}
+
+// cookieOf is the COOKIE option of a reply; empty: none.
+func cookieOf(t testing.TB, m *mdns.Msg) string {
+	t.Helper()
+	if o := m.IsEdns0(); o != nil {
+		for _, o := range o.Option {
+			if c, ok := o.(*mdns.EDNS0_COOKIE); ok {
+				b, err := hex.DecodeString(c.Cookie)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return string(b)
+			}
+		}
+	}
+	return ""
+}
+
+func fatZones(t testing.TB) *dns.Zones {
+	return simpleZones(t, `fat 60 TXT "`+strings.Repeat("x", 250)+`"`, `fat 60 TXT "`+strings.Repeat("y", 200)+`"`,
+		`*.wild 60 TXT "`+strings.Repeat("z", 250)+`"`, `*.wild 60 A 192.0.2.4`, "www 60 A 192.0.2.2",
+		"sub 60 NS ns.sub.example.org.", "ns.sub 60 A 192.0.2.5")
+}
+
+// TestD01Amplification: 20,000 forged queries a second in the name of one network bring it no more octets than were sent.
+func TestD01Amplification(t *testing.T) {
+	for name, packet := range map[string]func(int) []byte{
+		"one name":      func(int) []byte { return question("fat.example.org.", mdns.TypeTXT) },
+		"EDNS":          func(int) []byte { return question("fat.example.org.", mdns.TypeTXT, edns(4096)) },
+		"a wildcard":    func(i int) []byte { return question(fmt.Sprintf("a%d.wild.example.org.", i), mdns.TypeTXT) },
+		"no such names": func(i int) []byte { return question(fmt.Sprintf("a%d.example.org.", i), mdns.TypeTXT) },
+		"a referral":    func(i int) []byte { return question(fmt.Sprintf("a%d.sub.example.org.", i), mdns.TypeTXT) },
+		"errors":        func(i int) []byte { return question(fmt.Sprintf("a%d.example.net.", i), mdns.TypeTXT) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			z := fatZones(t)
+			synctest.Test(t, func(t *testing.T) {
+				d := newDesk(t, z, guard.Options{Rate: 50}, dns.Options{})
+				var in, out int
+				for i := range 3 * 20_000 {
+					if i%200 == 0 {
+						time.Sleep(10 * time.Millisecond)
+					}
+					p := packet(i)
+					reply := d.raw(p, netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), 4000), dns.UDP)
+					if i >= 20_000 { // after one second
+						in, out = in+len(p), out+len(reply)
+					}
+				}
+				if out > in {
+					t.Errorf("%d octets in, %d out", in, out)
+				}
+				if n := d.metric("meridian_dns_dropped_total", "rate_limited"); n < 25_000 {
+					t.Errorf("%v dropped", n)
+				}
+				if n := d.metric("meridian_dns_limited_total"); n < 55_000 {
+					t.Errorf("%v limited", n)
+				}
+			})
+		})
+	}
+}
+
+// TestD01NoCookieCap: without a valid cookie nobody is sent more than the cap over UDP.
+func TestD01NoCookieCap(t *testing.T) {
+	lines := []string{`big 60 TXT "` + strings.Repeat("a", 250) + `"`, `big 60 TXT "` + strings.Repeat("b", 250) + `"`, `big 60 TXT "` + strings.Repeat("c", 250) + `"`}
+	d := newDesk(t, simpleZones(t, lines...), guard.Options{Cookies: true, NoCookieSize: 512}, dns.Options{})
+	m := d.ask(question("big.example.org.", mdns.TypeTXT, edns(1232)), victim, dns.UDP)
+	if !m.Truncated || len(m.Answer) != 0 {
+		t.Errorf("no cookie: %s", render(m))
+	}
+	m = d.ask(question("big.example.org.", mdns.TypeTXT, cookieOption("abcdefgh")), victim, dns.UDP)
+	cookie := cookieOf(t, m)
+	if !m.Truncated || len(cookie) != guard.CookieLen {
+		t.Errorf("client cookie: %s", render(m))
+	}
+	if m = d.ask(question("big.example.org.", mdns.TypeTXT, cookieOption(cookie)), victim, dns.UDP); len(m.Answer) != 3 || cookieOf(t, m) != cookie {
+		t.Errorf("valid cookie: %s", render(m))
+	}
+	if m = d.ask(question("big.example.org.", mdns.TypeTXT, cookieOption(cookie)), netip.MustParseAddrPort("192.0.2.67:4000"), dns.UDP); !m.Truncated {
+		t.Errorf("the cookie of another address: %s", render(m))
+	}
+	if m = d.ask(question("big.example.org.", mdns.TypeTXT), victim, dns.TCP); len(m.Answer) != 3 {
+		t.Errorf("tcp: %s", render(m))
+	}
+	if got := d.metric("meridian_dns_nocookie_truncated_total"); got != 3 {
+		t.Errorf("%v counted", got)
+	}
+	// Where the client takes no more anyway, it is not the cap that cuts.
+	d.ask(question("big.example.org.", mdns.TypeTXT), victim, dns.UDP)
+	if got := d.metric("meridian_dns_nocookie_truncated_total"); got != 3 {
+		t.Errorf("%v counted", got)
+	}
+}
+
+// TestD02AnyIsSmall: one RRset or less for ANY, and no more octets over UDP than for any other type.
+func TestD02AnyIsSmall(t *testing.T) {
+	z := simpleZones(t, "www 60 A 192.0.2.2", "www 60 AAAA 2001:db8::1", `www 60 TXT "`+strings.Repeat("x", 250)+`"`, "www 60 MX 10 mail.example.org.")
+	m := ask(t, z, "www.example.org.", mdns.TypeANY, edns(4096))
+	types := map[uint16]bool{}
+	for _, rr := range m.Answer {
+		types[rr.Header().Rrtype] = true
+	}
+	if len(types) != 1 {
+		t.Errorf("%s", render(m))
+	}
+	reply, _ := z.Answer(nil, question("www.example.org.", mdns.TypeANY), &dns.Client{Addr: resolver}, dns.UDP)
+	if len(reply) > 512 {
+		t.Errorf("%d octets", len(reply))
+	}
+}
+
+// TestD03NothingAbove1232: whatever size a client offers.
+func TestD03NothingAbove1232(t *testing.T) {
+	var lines []string
+	for i := range 8 {
+		lines = append(lines, fmt.Sprintf(`t%d 60 TXT "%s"`, i, strings.Repeat("x", 200)))
+		for range i {
+			lines = append(lines, fmt.Sprintf(`t%d 60 TXT "%s%d"`, i, strings.Repeat("y", 200), len(lines)))
+		}
+	}
+	z := simpleZones(t, lines...)
+	d := newDesk(t, z, guard.Options{Cookies: true}, dns.Options{Identity: dns.Identity{NSID: strings.Repeat("n", dns.MaxNSID)}})
+	for i := range 8 {
+		for _, size := range []uint16{0, 512, 1232, 4096, 65535} {
+			packet := question(fmt.Sprintf("t%d.example.org.", i), mdns.TypeTXT, edns(size), cookieOption("abcdefgh"), subnet("2001:db8::/128"), func(m *mdns.Msg) {
+				m.IsEdns0().Option = append(m.IsEdns0().Option, &mdns.EDNS0_NSID{Code: mdns.EDNS0NSID})
+			})
+			reply := d.raw(packet, victim, dns.UDP)
+			if limit := min(max(int(size), 512), dns.MaxUDP); len(reply) > limit {
+				t.Errorf("t%d, %d offered: %d octets", i, size, len(reply))
+			}
+			m := d.ask(packet, victim, dns.UDP)
+			if len(m.IsEdns0().Option) != 3 || m.Truncated != (len(m.Answer) == 0) {
+				t.Errorf("t%d, %d offered: %v", i, size, m)
+			}
+		}
+	}
+}
+
+// TestD04Cookies: no, bad, wrong, old and foreign cookies get an answer or BADCOOKIE as configured, and a good cookie for next time.
+func TestD04Cookies(t *testing.T) {
+	for _, policy := range []bool{false, true} {
+		d := newDesk(t, fatZones(t), guard.Options{Cookies: true, BadCookie: policy, Secrets: []guard.Secret{{1}, {2}}}, dns.Options{})
+		unasked := map[bool]int{false: mdns.RcodeSuccess, true: mdns.RcodeBadCookie}[policy]
+		send := func(cookie string, transport dns.Transport) *mdns.Msg {
+			return d.ask(question("www.example.org.", mdns.TypeA, cookieOption(cookie)), victim, transport)
+		}
+		cookie := cookieOf(t, send("abcdefgh", dns.UDP))
+		previous := newDesk(t, fatZones(t), guard.Options{Cookies: true, Secrets: []guard.Secret{{2}}}, dns.Options{})
+		old := cookieOf(t, previous.ask(question("www.example.org.", mdns.TypeA, cookieOption("abcdefgh")), victim, dns.UDP))
+		other := newDesk(t, fatZones(t), guard.Options{Cookies: true, Secrets: []guard.Secret{{3}}}, dns.Options{})
+		foreign := cookieOf(t, other.ask(question("www.example.org.", mdns.TypeA, cookieOption("abcdefgh")), victim, dns.UDP))
+		for _, test := range []struct {
+			name, cookie string
+			rcode        int
+			same         bool
+		}{
+			{"client only", "abcdefgh", unasked, false},
+			{"valid", cookie, mdns.RcodeSuccess, true},
+			{"made with the previous secret", old, mdns.RcodeSuccess, false},
+			{"made with another secret", foreign, unasked, false},
+			{"of another client cookie", "hgfedcba" + cookie[8:], unasked, false},
+			{"longer than ours", cookie + "12345678", unasked, false},
+			{"too short", "abcdefg", mdns.RcodeFormatError, false},
+			{"of no length", "abcdefghi", mdns.RcodeFormatError, false},
+			{"too long", strings.Repeat("a", 41), mdns.RcodeFormatError, false},
+		} {
+			m := send(test.cookie, dns.UDP)
+			if m == nil || m.Rcode != test.rcode || (len(m.Answer) > 0) != (test.rcode == 0) {
+				t.Errorf("policy %v, %s: %v", policy, test.name, m)
+				continue
+			}
+			got := cookieOf(t, m)
+			if (len(got) == guard.CookieLen) != (test.rcode != mdns.RcodeFormatError) || (got == test.cookie) != test.same {
+				t.Errorf("policy %v, %s: cookie %x", policy, test.name, got)
+			}
+			if m := send(test.cookie, dns.TCP); test.rcode != mdns.RcodeFormatError && m.Rcode != 0 {
+				t.Errorf("policy %v, %s over TCP: %v", policy, test.name, m)
+			}
+		}
+		if m := d.ask(question("www.example.org.", mdns.TypeA, edns(1232)), victim, dns.UDP); m.Rcode != 0 || cookieOf(t, m) != "" {
+			t.Errorf("policy %v, no cookie: %v", policy, m)
+		}
+		if got := d.metric("meridian_dns_cookies_total", "valid"); got != 4 {
+			t.Errorf("policy %v: %v valid", policy, got)
+		}
+		if got := d.metric("meridian_dns_queries_total", "BADCOOKIE"); (got > 0) != policy {
+			t.Errorf("policy %v: %v BADCOOKIE", policy, got)
+		}
+	}
+	d := newDesk(t, fatZones(t), guard.Options{}, dns.Options{})
+	if m := d.ask(question("www.example.org.", mdns.TypeA, cookieOption("abc")), victim, dns.UDP); m.Rcode != 0 || len(m.IsEdns0().Option) != 0 {
+		t.Errorf("cookies off: %v", m)
+	}
+}
+
+// TestD05VictimsOfOurDefenceGetThrough: while its network is limited, a client with a cookie or a connection is always answered, and
+// any other is told to come back over TCP before long.
+func TestD05VictimsOfOurDefenceGetThrough(t *testing.T) {
+	z := fatZones(t)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, z, guard.Options{Rate: 50, Cookies: true}, dns.Options{})
+		flood := question("fat.example.org.", mdns.TypeTXT)
+		cookie := cookieOf(t, d.ask(question("fat.example.org.", mdns.TypeTXT, cookieOption("abcdefgh")), victim, dns.UDP))
+		truncated := 0
+		for i := range 2000 {
+			time.Sleep(time.Millisecond)
+			for range 20 {
+				d.raw(flood, netip.MustParseAddrPort("192.0.2.99:53000"), dns.UDP)
+			}
+			if m := d.ask(question("fat.example.org.", mdns.TypeTXT, cookieOption(cookie)), victim, dns.UDP); m == nil || len(m.Answer) != 2 {
+				t.Fatalf("query %d with a cookie: %v", i, m)
+			}
+			if m := d.ask(flood, victim, dns.TCP); m == nil || len(m.Answer) != 2 {
+				t.Fatalf("query %d over TCP: %v", i, m)
+			}
+			if m := d.ask(question("fat.example.org.", mdns.TypeTXT, edns(1232)), victim, dns.UDP); m != nil && m.Truncated {
+				truncated++
+				if len(m.Answer) != 0 || m.Rcode != 0 || m.IsEdns0() == nil {
+					t.Fatalf("%s", render(m))
+				}
+			}
+		}
+		if truncated < 800 { // every second of 2,000, but for the few in the rate
+			t.Errorf("%d of 2,000 were told to come back", truncated)
+		}
+	})
+}
+
+// TestD06RandomSubdomains: a flood of names takes no memory, and does nothing to clients elsewhere.
+func TestD06RandomSubdomains(t *testing.T) {
+	z := fatZones(t)
+	synctest.Test(t, func(t *testing.T) {
+		d := newDesk(t, z, guard.Options{Rate: 50, Cookies: true}, dns.Options{})
+		packets := [][]byte{question("xxxxxxxxxxxxxxxx.example.org.", mdns.TypeA), question("xxxxxxxxxxxxxxxx.wild.example.org.", mdns.TypeA), question("xxxxxxxxxxxxxxxx.sub.example.org.", mdns.TypeA)}
+		legit := question("www.example.org.", mdns.TypeA)
+		var out [dns.MaxUDP]byte
+		var before, after runtime.MemStats
+		answered, asked := 0, 0
+		flood := func(n int) {
+			for i := range n {
+				p := packets[i%len(packets)]
+				for j := 13; j < 29; j++ {
+					p[j] = 'a' + byte(rand.Uint32()%26)
+				}
+				from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(i), byte(i >> 8)}), 4000)
+				d.server.Handle(out[:0], p, &d.client, from, dns.UDP)
+				if i%1000 == 0 {
+					time.Sleep(40 * time.Millisecond)
+					asked++
+					if len(d.server.Handle(out[:0], legit, &d.client, victim, dns.UDP)) > 0 {
+						answered++
+					}
+				}
+			}
+		}
+		flood(3000) // every counter has been used
+		runtime.ReadMemStats(&before)
+		flood(300_000)
+		runtime.ReadMemStats(&after)
+		if answered != asked {
+			t.Errorf("%d of %d others were answered", answered, asked)
+		}
+		if grown := after.TotalAlloc - before.TotalAlloc; grown > 1<<20 {
+			t.Errorf("%d octets allocated", grown)
+		}
+	})
+}
+
+// TestD12TruncatedClientsAreServedOverTCP: the way out that TC offers works on real sockets while UDP is limited.
+func TestD12TruncatedClientsAreServedOverTCP(t *testing.T) {
+	g, err := guard.New(guard.Options{Rate: 1, Slip: 1}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := serveWith(t, fatZones(t), dns.Options{Guard: g})
+	truncated := 0
+	for range 50 {
+		if m := r.exchange(t, "udp", "fat.example.org", mdns.TypeTXT); m.Truncated {
+			truncated++
+			if m := r.exchange(t, "tcp", "fat.example.org", mdns.TypeTXT); len(m.Answer) != 2 {
+				t.Fatalf("over TCP: %s", render(m))
+			}
+		}
+	}
+	if truncated == 0 {
+		t.Error("nothing was limited")
+	}
+}
+
+// TestD15StrangersCannotNotifyOrUpdate: nothing but an error comes of it.
+func TestD15StrangersCannotNotifyOrUpdate(t *testing.T) {
+	d := newDesk(t, fatZones(t), guard.Options{}, dns.Options{})
+	for _, opcode := range []int{mdns.OpcodeNotify, mdns.OpcodeUpdate} {
+		for _, transport := range []dns.Transport{dns.UDP, dns.TCP} {
+			m := d.ask(question("example.org.", mdns.TypeSOA, func(m *mdns.Msg) { m.Opcode = opcode }), victim, transport)
+			if m == nil || m.Rcode == mdns.RcodeSuccess || len(m.Answer) != 0 {
+				t.Errorf("opcode %d: %v", opcode, m)
+			}
+		}
+	}
+}
+
+// TestD19Identity: what is configured is told to those who ask, and nothing else.
+func TestD19Identity(t *testing.T) {
+	d := newDesk(t, fatZones(t), guard.Options{}, dns.Options{Identity: dns.Identity{NSID: "edge7", ID: "edge7.example.org"}})
+	chaos := func(m *mdns.Msg) { m.Question[0].Qclass = mdns.ClassCHAOS }
+	for name, want := range map[string]string{"id.server.": "edge7.example.org", "Hostname.Bind.": "edge7.example.org", "version.bind.": "", "version.server.": "", "authors.bind.": ""} {
+		for _, qtype := range []uint16{mdns.TypeTXT, mdns.TypeANY, mdns.TypeA} {
+			m := d.ask(question(name, qtype, chaos, edns(1232)), victim, dns.UDP)
+			if want == "" || qtype == mdns.TypeA {
+				if m.Rcode != mdns.RcodeRefused || len(m.Answer) != 0 {
+					t.Errorf("%s: %s", name, render(m))
+				}
+				continue
+			}
+			if txt, ok := m.Answer[0].(*mdns.TXT); !ok || txt.Txt[0] != want || txt.Hdr.Class != mdns.ClassCHAOS || !m.Authoritative {
+				t.Errorf("%s: %s", name, render(m))
+			}
+		}
+	}
+	nsid := func(m *mdns.Msg) {
+		m.SetEdns0(1232, false)
+		m.IsEdns0().Option = append(m.IsEdns0().Option, &mdns.EDNS0_NSID{Code: mdns.EDNS0NSID})
+	}
+	m := d.ask(question("www.example.org.", mdns.TypeA, nsid), victim, dns.UDP)
+	if o := m.IsEdns0().Option; len(o) != 1 || o[0].(*mdns.EDNS0_NSID).Nsid != hex.EncodeToString([]byte("edge7")) {
+		t.Errorf("NSID: %v", m)
+	}
+	if m := d.ask(question("www.example.org.", mdns.TypeA, edns(1232)), victim, dns.UDP); len(m.IsEdns0().Option) != 0 {
+		t.Errorf("NSID that nobody asked for: %v", m)
+	}
+	if err := d.server.SetIdentity(dns.Identity{Version: strings.Repeat("v", 255)}); err != nil {
+		t.Fatal(err)
+	}
+	if m := d.ask(question("version.bind.", mdns.TypeTXT, chaos), victim, dns.UDP); len(m.Answer) != 1 {
+		t.Errorf("version: %s", render(m))
+	}
+	long := strings.Repeat("a", 63) + "." // a question so long that the text does not fit beside it
+	if m := d.ask(question(long+long+long+"version.bind.", mdns.TypeTXT, chaos), victim, dns.UDP); m.Rcode != mdns.RcodeRefused {
+		t.Errorf("a longer name: %s", render(m))
+	}
+	for _, bad := range []dns.Identity{{NSID: strings.Repeat("x", dns.MaxNSID+1)}, {ID: strings.Repeat("x", 256)}, {Version: strings.Repeat("x", 256)}} {
+		if err := d.server.SetIdentity(bad); err == nil {
+			t.Errorf("%v was taken", bad)
+		}
+	}
+}
+
+// TestOptionsOfTransports: keepalive and padding where the transport offers and the client asks, and never over UDP.
+func TestOptionsOfTransports(t *testing.T) {
+	d := newDesk(t, fatZones(t), guard.Options{}, dns.Options{})
+	d.client.SetTransport(netip.AddrPort{}, 100, 468)
+	both := func(m *mdns.Msg) {
+		m.SetEdns0(1232, false)
+		m.IsEdns0().Option = append(m.IsEdns0().Option, &mdns.EDNS0_TCP_KEEPALIVE{Code: mdns.EDNS0TCPKEEPALIVE}, &mdns.EDNS0_PADDING{Padding: make([]byte, 3)})
+	}
+	for _, name := range []string{"www.example.org.", "fat.example.org.", "nothing.example.org."} {
+		packet := question(name, mdns.TypeTXT, both)
+		reply := d.raw(packet, victim, dns.TCP)
+		if len(reply)%468 != 0 {
+			t.Errorf("%s: %d octets", name, len(reply))
+		}
+		m := d.ask(packet, victim, dns.TCP)
+		o := m.IsEdns0().Option
+		if len(o) != 2 || o[0].(*mdns.EDNS0_TCP_KEEPALIVE).Timeout != 100 {
+			t.Errorf("%s: %v", name, m)
+		}
+		if m := d.ask(packet, victim, dns.UDP); len(m.IsEdns0().Option) != 0 {
+			t.Errorf("%s over UDP: %v", name, m)
+		}
+		if m := d.ask(question(name, mdns.TypeTXT, edns(1232)), victim, dns.TCP); len(m.IsEdns0().Option) != 0 {
+			t.Errorf("%s unasked: %v", name, m)
+		}
+	}
+}
+
+// watcher is an Observer that keeps what it is told.
+type watcher struct{ events []tap.Event }
+
+func (w *watcher) Observe(e tap.Event) {
+	e.Name, e.Query, e.Reply = append([]byte(nil), e.Name...), append([]byte(nil), e.Query...), append([]byte(nil), e.Reply...)
+	w.events = append(w.events, e)
+}
+
+// TestObserversAreToldOfEveryQuery, and of what was done with it.
+func TestObserversAreToldOfEveryQuery(t *testing.T) {
+	z := fatZones(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := &watcher{}
+		d := newDesk(t, z, guard.Options{Rate: 1, Slip: -1}, dns.Options{Observers: []dns.Observer{w}})
+		d.client.SetTransport(netip.MustParseAddrPort("198.51.100.53:53"), 0, 0)
+		packet := question("wWw.example.org.", mdns.TypeA, subnet("203.0.113.0/24"))
+		for range 2 {
+			d.raw(packet, netip.MustParseAddrPort("[::ffff:192.0.2.66]:4000"), dns.UDP)
+		}
+		d.raw(packet[:5], victim, dns.UDP) // no query
+		d.raw(packet[:20], victim, dns.TCP)
+		if len(w.events) != 3 {
+			t.Fatalf("%d events", len(w.events))
+		}
+		e := w.events[0]
+		if e.Client != victim || e.Server.Port() != 53 || e.Transport != "udp" || e.Zone != "example.org." || string(e.Name) != "\x03www\x07example\x03org\x00" ||
+			e.Type != mdns.TypeA || e.RCode != 0 || e.Subnet.String() != "203.0.113.0/24" || e.Dropped != "" || string(e.Query) != string(packet) || len(e.Reply) == 0 || !e.Time.Equal(time.Now()) {
+			t.Errorf("%+v", e)
+		}
+		if e := w.events[1]; e.Dropped != "rate_limited" || len(e.Reply) != 0 {
+			t.Errorf("dropped: %+v", e)
+		}
+		if e := w.events[2]; len(e.Name) != 0 || e.RCode != mdns.RcodeFormatError || e.Transport != "tcp" {
+			t.Errorf("malformed: %+v", e)
+		}
+	})
+}
+
+// TestDigWithCookies: the cookie of the client operators use is good, and it comes back by itself after BADCOOKIE.
+func TestDigWithCookies(t *testing.T) {
+	dig := need.Tool(t, "dig")
+	g, err := guard.New(guard.Options{Cookies: true, BadCookie: true}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := serveWith(t, fatZones(t), dns.Options{Guard: g, Identity: dns.Identity{NSID: "edge7"}})
+	host, port, _ := net.SplitHostPort(r.udp)
+	out, err := exec.CommandContext(t.Context(), dig, "-r", "@"+host, "-p", port, "+tries=2", "+time=10", "+norecurse", "+cookie", "+nsid", "www.example.org", "A").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"status: NOERROR", "(good)", "192.0.2.2", `("edge7")`} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+}
+
+func TestHandleAllocatesNothing(t *testing.T) {
+	d := newDesk(t, fatZones(t), guard.Options{Rate: 10, Total: 50, Cookies: true, NoCookieSize: 600, NoCookieRate: 10}, dns.Options{Identity: dns.Identity{NSID: "edge7"}})
+	var out [dns.MaxUDP]byte
+	for name, packet := range map[string][]byte{
+		"plain":  question("www.example.org.", mdns.TypeA),
+		"cookie": question("www.example.org.", mdns.TypeA, cookieOption("abcdefgh")),
+	} {
+		if n := testing.AllocsPerRun(1000, func() { d.server.Handle(out[:0], packet, &d.client, victim, dns.UDP) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+	if problems, err := testutil.GatherAndLint(d.registry); err != nil || len(problems) > 0 {
+		t.Errorf("%v %v", problems, err)
+	}
+}
+
+func BenchmarkHandle(b *testing.B) {
+	for name, o := range map[string]guard.Options{"off": {}, "rate": {Rate: guard.MaxRate}, "rate and cookies": {Rate: guard.MaxRate, Cookies: true}} {
+		b.Run(name, func(b *testing.B) {
+			d := newDesk(b, fatZones(b), o, dns.Options{})
+			packet := question("www.example.org.", mdns.TypeA, cookieOption("abcdefgh"))
+			var out [dns.MaxUDP]byte
+			b.ReportAllocs()
+			for b.Loop() {
+				d.server.Handle(out[:0], packet, &d.client, victim, dns.UDP)
+			}
+		})
+	}
+}
