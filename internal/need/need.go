@@ -21,6 +21,7 @@ const Variable = "MERIDIAN_CI"
 var packages = map[string]string{
 	"dig":             "dnsutils",
 	"kdig":            "knot-dnsutils",
+	"fstrm_capture":   "fstrm-bin",
 	"h2load":          "nghttp2-client",
 	"nghttp":          "nghttp2-client",
 	"promtool":        "prometheus",
