@@ -555,15 +555,28 @@ func TestHandleAllocatesNothing(t *testing.T) {
 	}
 }
 
+// BenchmarkHandle is the way of a packet without its socket, below the rate.
 func BenchmarkHandle(b *testing.B) {
-	for name, o := range map[string]guard.Options{"off": {}, "rate": {Rate: guard.MaxRate}, "rate and cookies": {Rate: guard.MaxRate, Cookies: true}} {
-		b.Run(name, func(b *testing.B) {
-			d := newDesk(b, fatZones(b), o, dns.Options{})
-			packet := question("www.example.org.", mdns.TypeA, cookieOption("abcdefgh"))
+	plain, cookie := question("www.example.org.", mdns.TypeA, edns(1232)), question("www.example.org.", mdns.TypeA, cookieOption("abcdefgh"))
+	for _, test := range []struct {
+		name   string
+		packet []byte
+		guard  guard.Options
+	}{
+		{"off", plain, guard.Options{}},
+		{"rate", plain, guard.Options{Rate: 50}},
+		{"cookies that are not used", plain, guard.Options{Cookies: true}},
+		{"rate and cookies", cookie, guard.Options{Rate: 50, Cookies: true}},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			d := newDesk(b, fatZones(b), test.guard, dns.Options{})
 			var out [dns.MaxUDP]byte
 			b.ReportAllocs()
+			i := uint32(0)
 			for b.Loop() {
-				d.server.Handle(out[:0], packet, &d.client, victim, dns.UDP)
+				i++
+				from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(i >> 8), byte(i >> 16), byte(i), 1}), 4000)
+				d.server.Handle(out[:0], test.packet, &d.client, from, dns.UDP)
 			}
 		})
 	}

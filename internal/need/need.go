@@ -23,6 +23,8 @@ var packages = map[string]string{
 	"kdig":            "knot-dnsutils",
 	"fstrm_capture":   "fstrm-bin",
 	"h2load":          "nghttp2-client",
+	"knotd":           "knot",
+	"named":           "bind9",
 	"nghttp":          "nghttp2-client",
 	"promtool":        "prometheus",
 	"systemd-analyze": "systemd",
