@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns"
 	"github.com/meridian-edge/meridian/dns/guard"
 	"github.com/meridian-edge/meridian/dns/tap"
@@ -575,9 +576,49 @@ func BenchmarkHandle(b *testing.B) {
 			i := uint32(0)
 			for b.Loop() {
 				i++
-				from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{byte(i >> 8), byte(i >> 16), byte(i), 1}), 4000)
+				from := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 1}), 4000)
 				d.server.Handle(out[:0], test.packet, &d.client, from, dns.UDP)
 			}
 		})
+	}
+}
+
+// TestD13TransfersAreRefusedByDefault: nobody learns a zone's contents by asking for them.
+func TestD13TransfersAreRefusedByDefault(t *testing.T) {
+	d := newDesk(t, fatZones(t), guard.Options{}, dns.Options{})
+	for _, qtype := range []uint16{mdns.TypeAXFR, mdns.TypeIXFR} {
+		for _, transport := range []dns.Transport{dns.UDP, dns.TCP} {
+			for _, name := range []string{"example.org.", "www.example.org.", "sub.example.org.", "example.net."} {
+				if m := d.ask(question(name, qtype), victim, transport); m == nil || m.Rcode != mdns.RcodeRefused || len(m.Answer)+len(m.Ns) != 0 {
+					t.Errorf("%s %s over %s: %v", name, mdns.TypeToString[qtype], transport, m)
+				}
+			}
+		}
+	}
+}
+
+// TestD21ChainsEnd: a chain of CNAMEs that goes round or on for too long is refused at load or is SERVFAIL, and never goes on.
+func TestD21ChainsEnd(t *testing.T) {
+	long := []string{"n30 60 A 192.0.2.1"}
+	for i := range 30 {
+		long = append(long, fmt.Sprintf("n%d 60 CNAME n%d.example.org.", i, i+1))
+	}
+	for name, lines := range map[string][]string{
+		"a":      {"a 60 CNAME b.example.org.", "b 60 CNAME c.example.org.", "c 60 CNAME a.example.org."},
+		"self":   {"self 60 CNAME self.example.org."},
+		"q.wild": {"*.wild 60 CNAME x.x.wild.example.org."},
+		"n0":     long,
+	} {
+		z, err := dns.Compile(&config.Config{Zones: []config.Zone{zoneOf(t, "example.org.", lines...)}}, dns.Deps{Serial: 1})
+		if err != nil {
+			continue
+		}
+		if m := ask(t, z, name+".example.org.", mdns.TypeA); m.Rcode != mdns.RcodeServerFailure || len(m.Answer) != 0 {
+			t.Errorf("%s: %s", name, render(m))
+		}
+	}
+	z := simpleZones(t, "a 60 CNAME b.example.org.", "b 60 CNAME c.example.org.", "c 60 CNAME d.example.org.", "d 60 A 192.0.2.1")
+	if m := ask(t, z, "a.example.org.", mdns.TypeA); m.Rcode != 0 || len(m.Answer) != 4 {
+		t.Errorf("a short chain: %s", render(m))
 	}
 }

@@ -13,6 +13,7 @@ package dns
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
@@ -55,8 +56,10 @@ type Client struct {
 	Subnet netip.Prefix // EDNS Client Subnet; zero: none. Answer sets it from the packet, Explain takes it from here
 	Random uint64       // the draw for random policies and rotation; equal draws give equal answers
 
-	// Transports set these: where queries arrive (zero: unknown), how long a connection may be idle, in units of 100 ms (0: not
+	// Transports set these: when the batch in hand arrived (zero: the clock is read for each query that needs it), where queries arrive
+	// (zero: unknown), how long a connection may be idle, in units of 100 ms (0: not
 	// told; RFC 7828), and the block that replies are padded to (0: not padded; RFC 7830 allows it on encrypted transports only).
+	now       time.Time
 	local     netip.AddrPort
 	keepalive uint16
 	pad       int

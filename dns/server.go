@@ -79,8 +79,8 @@ func (s *Server) handle(dst, packet []byte, c *Client, from netip.AddrPort, t Tr
 	z := s.source.Zones()
 	c.Addr = from.Addr().Unmap()
 	c.Random = rand.Uint64()
-	v := visit{transport: t}
-	if len(s.observers) > 0 || !s.guard.Idle() {
+	v := visit{transport: t, now: c.now}
+	if v.now.IsZero() && (len(s.observers) > 0 || !s.guard.Idle()) {
 		v.now = time.Now()
 	}
 	reply, info := s.answer(z, dst, packet, c, &v)
