@@ -108,6 +108,7 @@ func (d *Dnstap) Run(ctx context.Context) error {
 		wait(ctx, retry/2+rand.N(retry/2))
 		retry = min(2*retry, tapRetryMost)
 	}
+	d.o.Metrics.lostFrame.Add(float64(len(d.frames))) // there was nobody to send them to
 	return nil
 }
 
@@ -129,12 +130,16 @@ func (d *Dnstap) stream(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) }) // a handshake that hangs must not hold us
+	conn.SetDeadline(time.Now().Add(tapWrite)) // before what follows, which would be undone by it
+	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
 	err = begin(conn)
-	stop() // should it run all the same, send sets deadlines of its own
+	if !stop() {
+		return ctx.Err() // a handshake that hangs must not hold up our end
+	}
 	if err != nil {
 		return err
 	}
+	conn.SetDeadline(time.Time{})
 	d.o.Metrics.connected.Set(1)
 	defer d.o.Metrics.connected.Set(0)
 	d.o.Log.Info("dnstap reader connected", "socket", d.o.Socket)

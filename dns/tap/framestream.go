@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"time"
 )
 
 // Frame Streams, as libfstrm speaks it: data frames are a length of four octets and as many octets; a length of 0 escapes a control
@@ -37,9 +36,8 @@ func control(kind uint32, content string) []byte {
 	return b
 }
 
-// begin is our part of the handshake.
+// begin is our part of the handshake. conn has a deadline.
 func begin(conn net.Conn) error {
-	conn.SetDeadline(time.Now().Add(tapWrite))
 	if _, err := conn.Write(control(controlReady, contentType)); err != nil {
 		return fmt.Errorf("offer dnstap: %w", err)
 	}
@@ -49,7 +47,6 @@ func begin(conn net.Conn) error {
 	if _, err := conn.Write(control(controlStart, contentType)); err != nil {
 		return fmt.Errorf("start dnstap: %w", err)
 	}
-	conn.SetDeadline(time.Time{})
 	return nil
 }
 
