@@ -18,6 +18,7 @@ const (
 	rcodeRefused  = 5
 	rcodeNotAuth  = 9
 	rcodeBadVers  = 16
+	rcodeBadCook  = 23 // BADCOOKIE, RFC 7873 section 8
 )
 
 // work is the scratch space of one answer.
@@ -40,8 +41,13 @@ func (z *Zones) Answer(dst, query []byte, c *Client, t Transport) ([]byte, Info)
 }
 
 func (z *Zones) answer(dst, packet []byte, c *Client, t Transport) ([]byte, Info) {
+	c.work.reply.options = options{}
+	return z.answerParsed(dst, packet, c, t, c.query.Parse(packet))
+}
+
+// answerParsed answers the query in c, which was read from packet. The reply's options are set.
+func (z *Zones) answerParsed(dst, packet []byte, c *Client, t Transport, verdict dnswire.Verdict) ([]byte, Info) {
 	q, w := &c.query, &c.work
-	verdict := q.Parse(packet)
 	if verdict == dnswire.Drop {
 		return dst, Info{Dropped: Malformed}
 	}
@@ -97,6 +103,7 @@ func (z *Zones) lookup(c *Client) {
 	name, owner := c.query.Name[:c.query.NameLen], dnswire.HeaderLen
 	for hop := 0; ; hop++ {
 		n, how := z.find(name)
+		r.wildcard = r.wildcard || how == wildcard
 		if w.trace != nil {
 			w.trace.hop(name, n, how)
 		}

@@ -13,6 +13,7 @@ package dns
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
@@ -55,6 +56,14 @@ type Client struct {
 	Subnet netip.Prefix // EDNS Client Subnet; zero: none. Answer sets it from the packet, Explain takes it from here
 	Random uint64       // the draw for random policies and rotation; equal draws give equal answers
 
+	// Transports set these: when the batch in hand arrived (zero: the clock is read for each query that needs it), where queries arrive
+	// (zero: unknown), how long a connection may be idle, in units of 100 ms (0: not
+	// told; RFC 7828), and the block that replies are padded to (0: not padded; RFC 7830 allows it on encrypted transports only).
+	now       time.Time
+	local     netip.AddrPort
+	keepalive uint16
+	pad       int
+
 	query dnswire.Query
 	work  work
 }
@@ -64,16 +73,17 @@ type Reason uint8
 
 // The reasons. NotDropped means there is a reply.
 const (
-	NotDropped Reason = iota
-	Malformed         // shorter than a header, or itself a response (D08, D09)
-	SourcePort        // from port 0, or an error reply to a service port (D09)
-	SendFailed        // the kernel refused the reply
+	NotDropped  Reason = iota
+	Malformed          // shorter than a header, or itself a response (D08, D09)
+	SourcePort         // from port 0, or an error reply to a service port (D09)
+	SendFailed         // the kernel refused the reply
+	RateLimited        // the client's network gets too many replies of this kind (D01)
 
-	reasons = 4
+	reasons = 5
 )
 
 func (r Reason) String() string {
-	return [...]string{"", "malformed", "source_port", "send_failed"}[r]
+	return [...]string{"", "malformed", "source_port", "send_failed", "rate_limited"}[r]
 }
 
 // Info describes an answer for metrics and logs.

@@ -8,7 +8,7 @@ import (
 )
 
 // rcodeSlots are the response codes that can be sent, and a slot for one nobody thought of.
-const rcodeSlots = rcodeBadVers + 1
+const rcodeSlots = rcodeBadCook + 1
 
 // metrics are the room's series. Labels come from the configuration and from small enums only.
 type metrics struct {

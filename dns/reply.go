@@ -17,7 +17,10 @@ type reply struct {
 	rcode         uint16
 	authoritative bool
 	truncated     bool
+	wildcard      bool      // a name on the way exists only because of one
 	counts        [3]uint16 // answer, authority, additional
+
+	options options // set before start
 }
 
 const (
@@ -31,13 +34,17 @@ func (r *reply) start(dst, packet []byte, q *dnswire.Query, t Transport) {
 	r.base = len(dst)
 	r.msg = append(dst, packet[:q.End]...)
 	r.body = len(r.msg)
-	r.limit = r.base + sizeLimit(q, t)
+	size := sizeLimit(q, t)
+	if r.options.limit > 0 {
+		size = min(size, r.options.limit)
+	}
+	r.limit = r.base + size
 	if q.EDNS {
-		r.limit -= optLen(q)
+		r.limit -= optFixed + r.options.len(q)
 	}
 	r.zone = nil
 	r.rcode = rcodeNoError
-	r.authoritative, r.truncated = false, false
+	r.authoritative, r.truncated, r.wildcard = false, false, false
 	r.counts = [3]uint16{}
 }
 
@@ -116,19 +123,6 @@ func (r *reply) additional(extras []extra) {
 	}
 }
 
-const (
-	optFixed = 11 // an OPT record without options
-	// maxOPT is the longest OPT record sent: with a client subnet of 128 bits.
-	maxOPT = optFixed + 4 + 4 + 16
-)
-
-func optLen(q *dnswire.Query) int {
-	if q.SubnetOption == nil {
-		return optFixed
-	}
-	return optFixed + 4 + len(q.SubnetOption)
-}
-
 // finish appends OPT, writes the header and returns the message with what was before it.
 func (r *reply) finish(q *dnswire.Query, scope int) []byte {
 	if q.EDNS {
@@ -154,26 +148,4 @@ func (r *reply) finish(q *dnswire.Query, scope int) []byte {
 		binary.BigEndian.PutUint16(h[6+2*i:], n)
 	}
 	return r.msg
-}
-
-// opt appends our OPT record: version 0, DO as received (RFC 3225 section 3), and no option but the client subnet, which is
-// echoed with the scope of the answer (RFC 7871 section 7.2.1).
-func (r *reply) opt(q *dnswire.Query, scope int) {
-	flags := byte(0)
-	if q.DO {
-		flags = 0x80
-	}
-	subnet := q.SubnetOption
-	if r.rcode == rcodeBadVers {
-		subnet = nil
-	}
-	m := append(r.msg, 0, 0, byte(dnswire.TypeOPT), MaxUDP>>8, MaxUDP&0xFF, byte(r.rcode>>4), 0, flags, 0)
-	if subnet == nil {
-		r.msg = append(m, 0, 0)
-		return
-	}
-	m = append(m, 0, byte(4+len(subnet)), 0, byte(dnswire.OptionSubnet), 0, byte(len(subnet)))
-	m = append(m, subnet...)
-	m[len(m)-len(subnet)+3] = byte(scope)
-	r.msg = m
 }

@@ -6,10 +6,13 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/dns/guard"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 )
 
@@ -25,6 +28,9 @@ type Options struct {
 	Limits     config.Limits         // DNSTCPClients and DNSTCPPerPeer; zero: 4,096 and 16
 	Log        *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
+	Guard      *guard.Guard          // rate limits and cookies; its metrics are on Registerer. nil: neither
+	Identity   Identity              // what the server says about itself; zero: nothing
+	Observers  []Observer            // are told of every query; none: nobody is
 }
 
 // Server carries packets to the current Zones and back. It outlives reloads. Its methods are safe for concurrent use.
@@ -33,10 +39,14 @@ type Server struct {
 	log     *slog.Logger
 	metrics *metrics
 	tcp     *connTable
+
+	guard     *guard.Guard
+	identity  atomic.Pointer[Identity]
+	observers []Observer
 }
 
-// NewServer makes a server that serves nothing yet. It panics when o.Source is nil or when o.Registerer already has the
-// metrics of another Server.
+// NewServer makes a server that serves nothing yet. It panics when o.Source is nil, when o.Identity is out of its limits or when
+// o.Registerer already has the metrics of another Server.
 func NewServer(o Options) *Server {
 	if o.Source == nil {
 		panic("BUG: dns.NewServer without a Source")
@@ -50,24 +60,51 @@ func NewServer(o Options) *Server {
 	if o.Limits.DNSTCPPerPeer == 0 {
 		o.Limits.DNSTCPPerPeer = 16
 	}
+	if o.Guard == nil {
+		o.Guard, _ = guard.New(guard.Options{}, o.Log, o.Registerer) // the zero Options are within their limits
+	}
 	m := newMetrics(o.Registerer)
-	return &Server{
-		source: o.Source, log: o.Log, metrics: m,
+	s := &Server{
+		source: o.Source, log: o.Log, metrics: m, guard: o.Guard, observers: o.Observers,
 		tcp: newConnTable(o.Limits.DNSTCPClients, o.Limits.DNSTCPPerPeer, m),
 	}
+	if err := s.SetIdentity(o.Identity); err != nil {
+		panic("BUG: dns.NewServer: " + err.Error())
+	}
+	return s
 }
 
-// handle answers one packet, appending the reply to dst, and counts it.
+// handle answers one packet, appending the reply to dst, counts it and tells the observers.
 func (s *Server) handle(dst, packet []byte, c *Client, from netip.AddrPort, t Transport) []byte {
 	z := s.source.Zones()
 	c.Addr = from.Addr().Unmap()
 	c.Random = rand.Uint64()
-	reply, info := s.answer(z, dst, packet, c, t)
-	if t == UDP && info.Dropped == NotDropped && provokes(from.Port(), info.RCode) {
-		reply, info = dst, Info{Dropped: SourcePort}
+	v := visit{transport: t, now: c.now}
+	if v.now.IsZero() && (len(s.observers) > 0 || !s.guard.Idle()) {
+		v.now = time.Now()
+	}
+	reply, info := s.answer(z, dst, packet, c, &v)
+	if t == UDP && info.Dropped == NotDropped {
+		switch {
+		case provokes(from.Port(), info.RCode):
+			reply, info.Dropped = dst, SourcePort
+		case !v.proven:
+			reply = s.limit(dst, reply, c, &v, &info)
+		}
 	}
 	s.metrics.count(z, t, &info)
+	if len(s.observers) > 0 && info.Dropped != Malformed {
+		s.observe(c, from, packet, reply[len(dst):], &v, &info)
+	}
 	return reply
+}
+
+// visit is what is known of one packet on its way.
+type visit struct {
+	transport Transport
+	now       time.Time // zero when nobody needs it
+	proven    bool      // the client is where the packet says it came from
+	slipped   bool      // the reply was sent empty because its network gets too many
 }
 
 // provokes reports whether a reply could start two servers talking to each other: an error nobody but a server or a service would
@@ -77,7 +114,7 @@ func provokes(port uint16, rcode uint16) bool {
 }
 
 // answer turns a bug in an answer into SERVFAIL for that one packet.
-func (s *Server) answer(z *Zones, dst, packet []byte, c *Client, t Transport) (reply []byte, info Info) {
+func (s *Server) answer(z *Zones, dst, packet []byte, c *Client, v *visit) (reply []byte, info Info) {
 	defer func() {
 		if r := recover(); r != nil {
 			s.metrics.panics.Inc()
@@ -85,7 +122,26 @@ func (s *Server) answer(z *Zones, dst, packet []byte, c *Client, t Transport) (r
 			reply, info = servFail(dst, packet)
 		}
 	}()
-	return z.Answer(dst, packet, c, t)
+	verdict := c.query.Parse(packet)
+	c.work.reply.options = options{}
+	if verdict != dnswire.Accept {
+		return z.answerParsed(dst, packet, c, v.transport, verdict)
+	}
+	switch rcode := s.prepare(c, v); {
+	case rcode == rcodeFormErr:
+		verdict = dnswire.FormErr
+	case rcode != rcodeNoError:
+		return refuse(dst, packet, c, v.transport, rcode)
+	case c.query.Class == dnswire.ClassCHAOS:
+		if text := s.identity.Load().chaos(&c.query); text != "" {
+			return chaos(dst, packet, c, v.transport, text)
+		}
+	}
+	reply, info = z.answerParsed(dst, packet, c, v.transport, verdict)
+	if info.Truncated && c.work.reply.options.limit > 0 {
+		s.guard.Capped()
+	}
+	return reply, info
 }
 
 // servFail is a header only: what went wrong may have been anything. packet has at least a header, or nothing would have panicked.

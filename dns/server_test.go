@@ -42,11 +42,16 @@ type running struct {
 
 func serve(t testing.TB, z *dns.Zones, limits config.Limits) *running {
 	t.Helper()
+	return serveWith(t, z, dns.Options{Limits: limits})
+}
+
+// serveWith is serve with more options; its registry, log and source are set here.
+func serveWith(t testing.TB, z *dns.Zones, o dns.Options) *running {
+	t.Helper()
 	r := &running{registry: prometheus.NewRegistry()}
 	r.source.p.Store(z)
-	s := dns.NewServer(dns.Options{
-		Source: &r.source, Limits: limits, Registerer: r.registry, Log: slog.New(slog.NewTextHandler(&r.log, nil)),
-	})
+	o.Source, o.Registerer, o.Log = &r.source, r.registry, slog.New(slog.NewTextHandler(&r.log, nil))
+	s := dns.NewServer(o)
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"github.com/meridian-edge/meridian/cache"
 	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/dns"
+	"github.com/meridian-edge/meridian/dns/tap"
 	"github.com/meridian-edge/meridian/edge/discover"
 	"github.com/meridian-edge/meridian/healthcheck"
 	"github.com/meridian-edge/meridian/proxy"
@@ -27,6 +28,7 @@ type organs struct {
 	purges   *purge.Book
 	origin   *origin.Transport
 	dns      *dns.Server
+	taps     *tap.Metrics // of query logs, whether there are any or not
 	http     *proxy.Metrics
 	fronts   *std.Metrics
 	access   *proxy.AccessLog // nil: off
@@ -51,6 +53,7 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	})
 	a.origin = origin.NewTransport(origin.Options{Log: o.Log, Registerer: registry})
 	a.dns = dns.NewServer(dns.Options{Source: n, Limits: cfg.Limits, Log: o.Log, Registerer: registry})
+	a.taps = tap.NewMetrics(registry)
 	a.http = proxy.NewMetrics(registry)
 	a.fronts = std.NewMetrics(registry)
 	a.places = newPlaces(o.Log, registry)

@@ -30,6 +30,7 @@ const (
 	TypeSOA    uint16 = 6
 	TypeHINFO  uint16 = 13
 	TypeMX     uint16 = 15
+	TypeTXT    uint16 = 16
 	TypeAAAA   uint16 = 28
 	TypeSRV    uint16 = 33
 	TypeOPT    uint16 = 41
@@ -41,7 +42,8 @@ const (
 	TypeAXFR   uint16 = 252
 	TypeANY    uint16 = 255
 
-	ClassIN uint16 = 1
+	ClassIN    uint16 = 1
+	ClassCHAOS uint16 = 3
 )
 
 // Bits of the second header word.
@@ -54,11 +56,13 @@ const (
 	OpcodeMask uint16 = 0xF << 11
 )
 
-// EDNS(0) options that are noted (RFC 5001, RFC 7871, RFC 7873).
+// EDNS(0) options that are noted (RFC 5001, RFC 7871, RFC 7873, RFC 7828, RFC 7830).
 const (
-	OptionNSID   uint16 = 3
-	OptionSubnet uint16 = 8
-	OptionCookie uint16 = 10
+	OptionNSID      uint16 = 3
+	OptionSubnet    uint16 = 8
+	OptionCookie    uint16 = 10
+	OptionKeepalive uint16 = 11
+	OptionPadding   uint16 = 12
 )
 
 // Verdict is what a packet deserves.
@@ -100,7 +104,9 @@ type Query struct {
 	UDPSize uint16 // the requestor's payload size as sent
 	DO      bool   // RFC 3225
 	NSID    bool
-	Cookie  []byte // the option's data, unchecked; nil: absent
+	Cookie  []byte // the data of the first COOKIE option (RFC 7873 section 5.2), unchecked; nil: absent
+	// Keepalive, Padding and UnknownOption say that such options were there; what is in them is not looked at.
+	Keepalive, Padding, UnknownOption bool
 	// SubnetOption is the data of the EDNS Client Subnet option, nil when absent; Subnet is what it means, and invalid
 	// for the family 0 that some clients send with a source length of 0.
 	SubnetOption []byte
@@ -121,6 +127,7 @@ func (q *Query) Parse(packet []byte) Verdict {
 	q.End = HeaderLen
 	q.NameLen, q.Labels = 0, 0
 	q.EDNS, q.Version, q.UDPSize, q.DO, q.NSID, q.Signed = false, 0, 0, false, false, false
+	q.Keepalive, q.Padding, q.UnknownOption = false, false, false
 	q.Cookie, q.SubnetOption, q.Subnet = nil, nil, netip.Prefix{}
 	switch {
 	case q.Flags&FlagQR != 0:
@@ -235,11 +242,19 @@ func (q *Query) options(data []byte) bool {
 		case OptionNSID:
 			q.NSID = true
 		case OptionCookie:
-			q.Cookie = value
+			if q.Cookie == nil {
+				q.Cookie = value
+			}
 		case OptionSubnet:
 			if q.SubnetOption != nil || !q.subnet(value) {
 				return false
 			}
+		case OptionKeepalive:
+			q.Keepalive = true
+		case OptionPadding:
+			q.Padding = true
+		default:
+			q.UnknownOption = true
 		}
 	}
 	return true

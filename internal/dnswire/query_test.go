@@ -124,6 +124,20 @@ func TestParseVerdicts(t *testing.T) {
 		{"an unknown option", withOption("\x00\x64\x00\x02ab").bytes(), dnswire.Accept},
 		{"an option cut off in its head", withOption("\x00\x64\x00").bytes(), dnswire.FormErr},
 		{"an option cut off in its data", withOption("\x00\x64\x00\x03ab").bytes(), dnswire.FormErr},
+		{"an option cut off before its length", withOption("\x00").bytes(), dnswire.FormErr},
+		{"an empty option", withOption("\x00\x0a\x00\x00").bytes(), dnswire.Accept},
+		{"EDNS with a length beyond the packet", section(0, 0, 1, optHead, "\x00\x01"), dnswire.FormErr},
+		{"EDNS cut off before its length", section(0, 0, 1, optHead, "\x00"), dnswire.FormErr},
+		{"a record with an empty name cut off", section(0, 0, 1, "\x00"), dnswire.FormErr},
+		{"no octet for a record", section(0, 0, 1, ""), dnswire.FormErr},
+		{"a record with a pointer to a later record", section(0, 0, 2, someRR, "\xc0\xff", someRR[3:]), dnswire.FormErr},
+		{"a record with a pointer of the highest offset", section(0, 0, 1, "\xff\xff", someRR[3:]), dnswire.FormErr},
+		{"a name that fills the packet", questionOf("\x01a\x00"), dnswire.FormErr},
+		{"a question without class", questionOf("\x01a\x00\x00\x01"), dnswire.FormErr},
+		{"a signature in the authority section", section(0, 1, 0, tsigRR), dnswire.FormErr},
+		{"two signatures", section(0, 0, 2, tsigRR, tsigRR), dnswire.FormErr},
+		{"a signature before EDNS", section(0, 0, 2, tsigRR, emptyOPT), dnswire.FormErr},
+		{"EDNS version 1 twice", section(0, 0, 2, "\x00\x00\x29\x04\xd0\x00\x01\x00\x00\x00\x00", emptyOPT), dnswire.FormErr},
 		{"a signature", section(0, 0, 1, tsigRR), dnswire.Accept},
 		{"a signature before another record", section(0, 0, 2, tsigRR, someRR), dnswire.FormErr},
 		{"a signature in the answer section", section(1, 0, 0, tsigRR), dnswire.FormErr},
@@ -193,7 +207,8 @@ func TestD16SubnetOptions(t *testing.T) {
 }
 
 func TestParseFillsTheQuery(t *testing.T) {
-	p := withOption("\x00\x03\x00\x00" + "\x00\x0a\x00\x08\x01\x02\x03\x04\x05\x06\x07\x08" + "\x00\x64\x00\x00")
+	p := withOption("\x00\x03\x00\x00" + "\x00\x0a\x00\x08\x01\x02\x03\x04\x05\x06\x07\x08" + "\x00\x64\x00\x00" +
+		"\x00\x0b\x00\x00" + "\x00\x0c\x00\x02\x00\x00" + "\x00\x0a\x00\x01\xff")
 	p.flags = dnswire.FlagRD
 	raw := p.bytes()
 	var q dnswire.Query
@@ -215,11 +230,15 @@ func TestParseFillsTheQuery(t *testing.T) {
 	if !q.EDNS || q.UDPSize != 1232 || !q.DO || q.Version != 0 || !q.NSID || len(q.Cookie) != 8 || q.Signed {
 		t.Errorf("EDNS: %+v", q)
 	}
+	if !q.Keepalive || !q.Padding || !q.UnknownOption {
+		t.Errorf("options: %+v", q)
+	}
 	// Nothing of it survives into the next packet.
 	if v := q.Parse(packet{qd: 1, question: example}.bytes()); v != dnswire.Accept {
 		t.Fatal(v)
 	}
-	if q.EDNS || q.DO || q.NSID || q.Cookie != nil || q.SubnetOption != nil || q.Subnet.IsValid() || q.UDPSize != 0 {
+	if q.EDNS || q.DO || q.NSID || q.Cookie != nil || q.SubnetOption != nil || q.Subnet.IsValid() || q.UDPSize != 0 ||
+		q.Keepalive || q.Padding || q.UnknownOption {
 		t.Errorf("left over: %+v", q)
 	}
 }

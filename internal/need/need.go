@@ -21,7 +21,10 @@ const Variable = "MERIDIAN_CI"
 var packages = map[string]string{
 	"dig":             "dnsutils",
 	"kdig":            "knot-dnsutils",
+	"fstrm_capture":   "fstrm-bin",
 	"h2load":          "nghttp2-client",
+	"knotd":           "knot",
+	"named":           "bind9",
 	"nghttp":          "nghttp2-client",
 	"promtool":        "prometheus",
 	"systemd-analyze": "systemd",

@@ -1,0 +1,13 @@
+package dns
+
+import "net/netip"
+
+// Handle is handle: what every transport calls for a packet. Tests of time need it without sockets.
+func (s *Server) Handle(dst, packet []byte, c *Client, from netip.AddrPort, t Transport) []byte {
+	return s.handle(dst, packet, c, from, t)
+}
+
+// SetTransport sets what transports tell of themselves.
+func (c *Client) SetTransport(local netip.AddrPort, keepalive uint16, pad int) {
+	c.local, c.keepalive, c.pad = local, keepalive, pad
+}
