@@ -54,11 +54,13 @@ const (
 	OpcodeMask uint16 = 0xF << 11
 )
 
-// EDNS(0) options that are noted (RFC 5001, RFC 7871, RFC 7873).
+// EDNS(0) options that are noted (RFC 5001, RFC 7871, RFC 7873, RFC 7828, RFC 7830).
 const (
-	OptionNSID   uint16 = 3
-	OptionSubnet uint16 = 8
-	OptionCookie uint16 = 10
+	OptionNSID      uint16 = 3
+	OptionSubnet    uint16 = 8
+	OptionCookie    uint16 = 10
+	OptionKeepalive uint16 = 11
+	OptionPadding   uint16 = 12
 )
 
 // Verdict is what a packet deserves.
@@ -101,6 +103,8 @@ type Query struct {
 	DO      bool   // RFC 3225
 	NSID    bool
 	Cookie  []byte // the option's data, unchecked; nil: absent
+	// Keepalive and Padding say that the option was there, whatever its data.
+	Keepalive, Padding bool
 	// SubnetOption is the data of the EDNS Client Subnet option, nil when absent; Subnet is what it means, and invalid
 	// for the family 0 that some clients send with a source length of 0.
 	SubnetOption []byte
@@ -122,6 +126,7 @@ func (q *Query) Parse(packet []byte) Verdict {
 	q.NameLen, q.Labels = 0, 0
 	q.EDNS, q.Version, q.UDPSize, q.DO, q.NSID, q.Signed = false, 0, 0, false, false, false
 	q.Cookie, q.SubnetOption, q.Subnet = nil, nil, netip.Prefix{}
+	q.Keepalive, q.Padding = false, false
 	switch {
 	case q.Flags&FlagQR != 0:
 		return Drop // answering responses lets two servers talk for ever (D09)
@@ -236,6 +241,10 @@ func (q *Query) options(data []byte) bool {
 			q.NSID = true
 		case OptionCookie:
 			q.Cookie = value
+		case OptionKeepalive:
+			q.Keepalive = true
+		case OptionPadding:
+			q.Padding = true
 		case OptionSubnet:
 			if q.SubnetOption != nil || !q.subnet(value) {
 				return false
