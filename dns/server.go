@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/dns/transport"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 )
 
@@ -22,7 +23,10 @@ type Source interface {
 // Options are what a Server works with.
 type Options struct {
 	Source     Source
-	Limits     config.Limits         // DNSTCPClients and DNSTCPPerPeer; zero: 4,096 and 16
+	Limits     config.Limits         // DNSTCPClients and DNSTCPPerPeer; zero: 4,096 and 16, for each transport but UDP
+	Streams    transport.Limits      // the other limits of the transports but UDP; zero fields: the defaults
+	Proxies    []netip.Prefix        // who puts a PROXY protocol header before what it passes on, over UDP, TCP, TLS and HTTPS on TCP
+	Messages   Messages              // deals with what is no plain query, over any transport but UDP; nil: it is answered like one
 	Log        *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 }
@@ -32,7 +36,7 @@ type Server struct {
 	source  Source
 	log     *slog.Logger
 	metrics *metrics
-	tcp     *connTable
+	streams *transport.Server
 }
 
 // NewServer makes a server that serves nothing yet. It panics when o.Source is nil or when o.Registerer already has the
@@ -44,17 +48,9 @@ func NewServer(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Limits.DNSTCPClients == 0 {
-		o.Limits.DNSTCPClients = 4096
-	}
-	if o.Limits.DNSTCPPerPeer == 0 {
-		o.Limits.DNSTCPPerPeer = 16
-	}
-	m := newMetrics(o.Registerer)
-	return &Server{
-		source: o.Source, log: o.Log, metrics: m,
-		tcp: newConnTable(o.Limits.DNSTCPClients, o.Limits.DNSTCPPerPeer, m),
-	}
+	s := &Server{source: o.Source, log: o.Log, metrics: newMetrics(o.Registerer)}
+	s.streams = newStreams(s, &o)
+	return s
 }
 
 // handle answers one packet, appending the reply to dst, and counts it.
