@@ -55,7 +55,7 @@ func (s *Server) speakDoQ(ctx context.Context, c *quic.Conn, p *peer) {
 	timer := time.AfterFunc(s.limits.Drain, cancel)
 	defer timer.Stop()
 	streams.Wait()
-	pause(c.Context(), goAwayPause) // the last replies leave before the connection does
+	pause(c.Context(), s.limits.Goodbye) // QUIC throws away what has not arrived
 	_ = c.CloseWithError(doqNoError, "")
 }
 

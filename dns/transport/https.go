@@ -147,7 +147,7 @@ func (s *Server) ServeHTTP3(ctx context.Context, conn net.PacketConn, config *tl
 		limited, cancel := context.WithTimeout(context.Background(), s.limits.Drain)
 		defer cancel()
 		under.wait(limited)
-		goAway, cancel := context.WithTimeout(context.Background(), goAwayPause)
+		goAway, cancel := context.WithTimeout(context.Background(), s.limits.Goodbye)
 		defer cancel()
 		if err := server.Shutdown(goAway); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			s.log.Debug("dns over http/3 stops", "err", err)

@@ -20,6 +20,7 @@ type Limits struct {
 	Write     time.Duration // for a reply to be taken; 2 s
 	Transfer  time.Duration // for each reply to be taken while Messages sends on the same connection; 10 s
 	Drain     time.Duration // for Messages to finish once the server stops; 5 s
+	Goodbye   time.Duration // for the last replies on QUIC to arrive before its connections are closed; 100 ms. Clients may leave first
 }
 
 func (l Limits) withDefaults() Limits {
@@ -47,6 +48,7 @@ func (l Limits) withDefaults() Limits {
 	span(&l.Write, 2*time.Second)
 	span(&l.Transfer, 10*time.Second)
 	span(&l.Drain, 5*time.Second)
+	span(&l.Goodbye, 100*time.Millisecond)
 	return l
 }
 
@@ -71,7 +73,4 @@ const (
 	h3UniStreams  = 16        // control and QPACK streams
 )
 
-const (
-	acceptPause = 100 * time.Millisecond // after a socket failed for want of something
-	goAwayPause = 100 * time.Millisecond // for what was sent last on QUIC to leave before the connection is closed
-)
+const acceptPause = 100 * time.Millisecond // after a socket failed for want of something
