@@ -33,11 +33,11 @@ func appendOption(dst []byte, base int, code uint16, value []byte) []byte {
 	if len(msg)+4+len(value) > MaxMessage {
 		return dst
 	}
-	last, typ := 0, uint16(0)
-	if !records(msg, func(_ int, r *dnswire.Record) { last, typ = r.Fixed, r.Type }) || typ != dnswire.TypeOPT {
+	var last dnswire.Record
+	if !records(msg, func(_ int, r *dnswire.Record) { last = *r }) || last.Type != dnswire.TypeOPT || last.End != len(msg) {
 		return dst
 	}
-	lengthAt := msg[last+8:]
+	lengthAt := msg[last.Fixed+8:]
 	binary.BigEndian.PutUint16(lengthAt, binary.BigEndian.Uint16(lengthAt)+4+uint16(len(value)))
 	dst = binary.BigEndian.AppendUint16(dst, code)
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(value)))

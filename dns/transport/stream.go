@@ -42,6 +42,7 @@ type stream struct {
 	slots   chan struct{} // one for each message that Messages has
 	dealing sync.WaitGroup
 	busy    atomic.Int32 // messages that Messages has
+	dealt   atomic.Int64 // when Messages was last done with one, in Unix nanoseconds
 	failed  atomic.Bool  // a frame may be half out: nothing can follow it
 
 	mu sync.Mutex // one writes at a time
@@ -57,6 +58,12 @@ func (s *Server) speakStream(ctx context.Context, l *link) closeReason {
 	defer s.answerers.Put(st.answerer)
 	deals, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
+	drain := context.AfterFunc(ctx, func() {
+		pause(deals, s.limits.Drain)
+		cancel()
+		_ = l.raw.Close()
+	})
+	defer drain()
 	reason := st.serve(ctx, deals)
 	st.finish(reason, cancel)
 	return reason
@@ -65,15 +72,8 @@ func (s *Server) speakStream(ctx context.Context, l *link) closeReason {
 // finish ends a connection on which nothing more is read.
 func (st *stream) finish(reason closeReason, cancel context.CancelFunc) {
 	switch reason {
-	case closedStopping:
-		timer := time.AfterFunc(st.server.limits.Drain, func() {
-			cancel()
-			_ = st.raw.Close()
-		})
-		defer timer.Stop()
-	case closedQueries: // what is under way is owed
+	case closedStopping, closedQueries, closedIdle: // what is under way is owed
 	case closedClient: // a client that has said its last word may still listen
-	case closedIdle:
 	default:
 		cancel()
 		_ = st.raw.Close()
@@ -93,8 +93,14 @@ func (st *stream) serve(ctx, deals context.Context) closeReason {
 		wait = limits.Idle
 		if err != nil {
 			reason := st.reasonOf(ctx, err)
-			if reason == closedIdle && st.busy.Load() > 0 {
-				continue // a connection is not idle while a reply is owed (RFC 7766 section 6.2.3)
+			if reason == closedIdle {
+				// A connection is not idle while a reply is owed (RFC 7766 section 6.2.3), and not at once after.
+				if st.busy.Load() > 0 {
+					continue
+				}
+				if wait = limits.Idle - time.Since(time.Unix(0, st.dealt.Load())); wait > 0 {
+					continue
+				}
 			}
 			if reason == closedClient && !errors.Is(err, io.EOF) {
 				_ = st.raw.Close() // reset: nobody listens any more
@@ -275,6 +281,7 @@ func (st *stream) hand(ctx, deals context.Context, packet []byte) {
 	}}
 	st.dealing.Go(func() {
 		defer func() {
+			st.dealt.Store(time.Now().UnixNano())
 			st.busy.Add(-1)
 			<-st.slots
 		}()

@@ -132,6 +132,10 @@ func TestTransferUnderBackpressure(t *testing.T) {
 			if got := idOf(readFrame(t, conn)); got != 2 {
 				t.Errorf("reply %d", got)
 			}
+			start := time.Now()
+			if _, err := conn.Read(make([]byte, 1)); err != io.EOF || time.Since(start) != 10*time.Second {
+				t.Errorf("%v after %v", err, time.Since(start))
+			}
 		})
 	})
 	t.Run("stopped", func(t *testing.T) {
@@ -192,6 +196,22 @@ func TestOwedRepliesKeepAConnection(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestStopEndsWhatAClientThatLeftHasBegun: the limit holds when there is nothing more to read, too.
+func TestStopEndsWhatAClientThatLeftHasBegun(t *testing.T) {
+	begun := make(chan struct{})
+	k := newKit(patient(transport.Options{Limits: transport.Limits{Drain: time.Millisecond}, Messages: desk(func(ctx context.Context, _ *transport.Message) {
+		close(begun)
+		<-ctx.Done()
+	})}))
+	ln := listen(t)
+	stop := run(t, func(ctx context.Context) error { return k.ServeTCP(ctx, ln) })
+	conn := dial(t, ln.Addr())
+	send(t, conn, framed(ofOpcode(4, question(9, "a."))))
+	conn.(*net.TCPConn).CloseWrite()
+	<-begun
+	stop()
 }
 
 // TestStopLetsMessagesFinish: for 5 s.
@@ -536,5 +556,26 @@ func TestServingWithoutCertificatesIsAnError(t *testing.T) {
 	}
 	if k.ServeHTTPS(t.Context(), nil, nil) == nil || k.ServeHTTP3(t.Context(), nil, nil) == nil || k.ServeQUIC(t.Context(), nil, nil) == nil {
 		t.Error("no error")
+	}
+}
+
+// TestD12TransportsHaveTablesOfTheirOwn: who fills one takes nothing from another.
+func TestD12TransportsHaveTablesOfTheirOwn(t *testing.T) {
+	server, trust := certificate(t)
+	k := newKit(patient(transport.Options{Limits: transport.Limits{Connections: 1, PerPeer: 1}}))
+	plain, secure := listen(t), listen(t)
+	run(t, func(ctx context.Context) error { return k.ServeTCP(ctx, plain) })
+	run(t, func(ctx context.Context) error { return k.ServeTLS(ctx, secure, server) })
+	conns := []net.Conn{tls.Client(dial(t, secure.Addr()), trust), dial(t, plain.Addr())}
+	for range 2 {
+		for i, conn := range conns {
+			send(t, conn, framed(question(uint16(i), "a.")))
+			if got := idOf(readFrame(t, conn)); int(got) != i {
+				t.Errorf("reply %d", got)
+			}
+		}
+	}
+	if _, err := dial(t, secure.Addr()).Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("a second connection of one peer: %v", err)
 	}
 }
