@@ -5,6 +5,7 @@
 //	server := dns.NewServer(dns.Options{Source: source, Limits: cfg.Limits, Log: log, Registerer: reg})
 //	go server.ServeUDP(ctx, udpConn)
 //	go server.ServeTCP(ctx, tcpListener)
+//	go server.ServeTLS(ctx, tcpListener, tlsConfig) // DoT; likewise ServeHTTPS, ServeHTTP3 (DoH) and ServeQUIC (DoQ)
 //
 // Zones never change after Compile and are safe for concurrent use; a reload compiles new ones and the Source starts to return
 // them. Zones.Answer does no I/O and, once its buffer has grown, allocates nothing; Zones.Explain runs the same lookup and says
@@ -41,13 +42,16 @@ type Transport uint8
 
 // The transports.
 const (
-	UDP Transport = iota // 512 octets, or what the client's EDNS allows up to MaxUDP
-	TCP                  // 65,535 octets
+	UDP   Transport = iota // 512 octets, or what the client's EDNS allows up to MaxUDP
+	TCP                    // 65,535 octets, here and below
+	TLS                    // DoT
+	HTTPS                  // DoH
+	QUIC                   // DoQ
 
-	transports = 2
+	transports = 5
 )
 
-func (t Transport) String() string { return [...]string{"udp", "tcp"}[t] }
+func (t Transport) String() string { return [...]string{"udp", "tcp", "tls", "https", "quic"}[t] }
 
 // Client is who asks. Make one per worker and use it for every packet: it carries the scratch space of an answer. It belongs
 // to one call at a time.
@@ -78,12 +82,13 @@ const (
 	SourcePort         // from port 0, or an error reply to a service port (D09)
 	SendFailed         // the kernel refused the reply
 	RateLimited        // the client's network gets too many replies of this kind (D01)
+	ProxyHeader        // a listed proxy sent no header that can be believed (L05)
 
-	reasons = 5
+	reasons = 6
 )
 
 func (r Reason) String() string {
-	return [...]string{"", "malformed", "source_port", "send_failed", "rate_limited"}[r]
+	return [...]string{"", "malformed", "source_port", "send_failed", "rate_limited", "proxy_header"}[r]
 }
 
 // Info describes an answer for metrics and logs.

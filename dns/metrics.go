@@ -12,12 +12,10 @@ const rcodeSlots = rcodeBadCook + 1
 
 // metrics are the room's series. Labels come from the configuration and from small enums only.
 type metrics struct {
-	queries     *prometheus.CounterVec // zone, proto, rcode
-	dropped     [reasons]prometheus.Counter
-	truncated   [transports]prometheus.Counter
-	panics      prometheus.Counter
-	connections prometheus.Gauge
-	closed      [closeReasons]prometheus.Counter
+	queries   *prometheus.CounterVec // zone, proto, rcode
+	dropped   [reasons]prometheus.Counter
+	truncated [transports]prometheus.Counter
+	panics    prometheus.Counter
 
 	// tallies hold the counters of one generation's zones by number, so that a packet costs no label lookup.
 	tallies atomic.Pointer[tallies]
@@ -31,9 +29,6 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "meridian_dns_panics_total", Help: "Answers that failed on a bug and became SERVFAIL.",
 		}),
-		connections: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "meridian_dns_tcp_connections", Help: "TCP connections open now.",
-		}),
 	}
 	dropped := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "meridian_dns_dropped_total", Help: "Packets that got no reply, by reason.",
@@ -41,20 +36,14 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	truncated := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "meridian_dns_truncated_total", Help: "Replies sent with TC because the answer did not fit, by transport.",
 	}, []string{"proto"})
-	closed := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "meridian_dns_tcp_closed_total", Help: "TCP connections closed, by reason.",
-	}, []string{"reason"})
 	for r := Malformed; r < reasons; r++ {
 		m.dropped[r] = dropped.WithLabelValues(r.String())
 	}
 	for t := range Transport(transports) {
 		m.truncated[t] = truncated.WithLabelValues(t.String())
 	}
-	for r := range closeReason(closeReasons) {
-		m.closed[r] = closed.WithLabelValues(r.String())
-	}
 	if reg != nil {
-		reg.MustRegister(m.queries, m.panics, m.connections, dropped, truncated, closed)
+		reg.MustRegister(m.queries, m.panics, dropped, truncated)
 	}
 	m.tallies.Store(newTallies(nil))
 	return m

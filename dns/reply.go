@@ -51,7 +51,7 @@ func (r *reply) start(dst, packet []byte, q *dnswire.Query, t Transport) {
 // sizeLimit is how long a reply may be (RFC 6891 section 6.2.3 and 6.2.5).
 func sizeLimit(q *dnswire.Query, t Transport) int {
 	switch {
-	case t == TCP:
+	case t != UDP:
 		return MaxTCP
 	case q.EDNS:
 		return min(max(int(q.UDPSize), minUDP), MaxUDP)

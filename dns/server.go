@@ -13,6 +13,7 @@ import (
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns/guard"
+	"github.com/meridian-edge/meridian/dns/transport"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 )
 
@@ -25,7 +26,10 @@ type Source interface {
 // Options are what a Server works with.
 type Options struct {
 	Source     Source
-	Limits     config.Limits         // DNSTCPClients and DNSTCPPerPeer; zero: 4,096 and 16
+	Limits     config.Limits         // DNSTCPClients and DNSTCPPerPeer; zero: 4,096 and 16, for each transport but UDP
+	Streams    transport.Limits      // the other limits of the transports but UDP; zero fields: the defaults
+	Proxies    []netip.Prefix        // who puts a PROXY protocol header before what it passes on, over UDP, TCP, TLS and HTTPS on TCP
+	Messages   Messages              // deals with what is no plain query, over any transport but UDP; nil: it is answered like one
 	Log        *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Guard      *guard.Guard          // rate limits and cookies; its metrics are on Registerer. nil: neither
@@ -38,11 +42,11 @@ type Server struct {
 	source  Source
 	log     *slog.Logger
 	metrics *metrics
-	tcp     *connTable
 
 	guard     *guard.Guard
 	identity  atomic.Pointer[Identity]
 	observers []Observer
+	streams   *transport.Server
 }
 
 // NewServer makes a server that serves nothing yet. It panics when o.Source is nil, when o.Identity is out of its limits or when
@@ -54,23 +58,14 @@ func NewServer(o Options) *Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Limits.DNSTCPClients == 0 {
-		o.Limits.DNSTCPClients = 4096
-	}
-	if o.Limits.DNSTCPPerPeer == 0 {
-		o.Limits.DNSTCPPerPeer = 16
-	}
 	if o.Guard == nil {
 		o.Guard, _ = guard.New(guard.Options{}, o.Log, o.Registerer) // the zero Options are within their limits
 	}
-	m := newMetrics(o.Registerer)
-	s := &Server{
-		source: o.Source, log: o.Log, metrics: m, guard: o.Guard, observers: o.Observers,
-		tcp: newConnTable(o.Limits.DNSTCPClients, o.Limits.DNSTCPPerPeer, m),
-	}
+	s := &Server{source: o.Source, log: o.Log, metrics: newMetrics(o.Registerer), guard: o.Guard, observers: o.Observers}
 	if err := s.SetIdentity(o.Identity); err != nil {
 		panic("BUG: dns.NewServer: " + err.Error())
 	}
+	s.streams = newStreams(s, &o)
 	return s
 }
 

@@ -174,11 +174,11 @@ func TestD11PeersAndTotal(t *testing.T) {
 		for _, c := range conns {
 			roundTrip(t, c, pipelined(1, "www.example.org."))
 		}
-		if got := metric(t, r, "meridian_dns_tcp_connections"); got != 3 {
+		if got := metric(t, r, "meridian_dns_connections"); got != 3 {
 			t.Errorf("open %v", got)
 		}
 		conns[0].Close()
-		for metric(t, r, "meridian_dns_tcp_connections") != 2 {
+		for metric(t, r, "meridian_dns_connections") != 2 {
 			runtime.Gosched() // until the server has noticed: the next one would be refused otherwise
 		}
 		dialAndAsk(t, r.tcp)
@@ -192,10 +192,10 @@ func TestD11PeersAndTotal(t *testing.T) {
 		for _, c := range []net.Conn{first, third, fourth} {
 			roundTrip(t, c, pipelined(1, "www.example.org."))
 		}
-		if got := metric(t, r, "meridian_dns_tcp_closed_total", "evicted"); got != 1 {
+		if got := metric(t, r, "meridian_dns_connections_closed_total", "evicted"); got != 1 {
 			t.Errorf("evicted %v", got)
 		}
-		if got := metric(t, r, "meridian_dns_tcp_connections"); got != 3 {
+		if got := metric(t, r, "meridian_dns_connections"); got != 3 {
 			t.Errorf("open %v", got)
 		}
 	})

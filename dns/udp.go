@@ -16,7 +16,7 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 	defer stop()
 	var (
 		client Client
-		in     [maxQuery]byte
+		in     [maxDatagram]byte
 		out    [MaxUDP]byte
 	)
 	for {
@@ -28,13 +28,18 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 			return fmt.Errorf("serve dns on udp %s: %w", conn.LocalAddr(), err)
 		case err != nil:
 			s.log.Warn("dns receive", "addr", conn.LocalAddr().String(), "err", err)
-			pause(ctx, acceptPause)
+			pause(ctx, receivePause)
 			continue
 		case from.Port() == 0:
 			s.metrics.dropped[SourcePort].Inc() // no client sends from there, and nothing can be sent back (D09)
 			continue
 		}
-		reply := s.handle(out[:0], in[:n], &client, from, UDP)
+		packet, asker, ok := s.proxied(in[:n], from)
+		if !ok {
+			s.metrics.dropped[ProxyHeader].Inc()
+			continue
+		}
+		reply := s.handle(out[:0], packet, &client, asker, UDP)
 		if len(reply) == 0 {
 			continue
 		}
