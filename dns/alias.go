@@ -222,7 +222,7 @@ func (b *builder) poolGroup(s *source, name string) (*steer.Group, error) {
 	if group.Policy == steer.Failover {
 		slices.SortStableFunc(endpoints, func(x, y poolEndpoint) int { return cmp.Compare(roleRank(x.role), roleRank(y.role)) })
 	}
-	at := map[string]int{} // endpoints that share an address are one answer
+	leaves := map[string]int{} // endpoints that share an address are one answer, given while any of them is up
 	for _, e := range endpoints {
 		key := e.host
 		if key == "" {
@@ -231,14 +231,14 @@ func (b *builder) poolGroup(s *source, name string) (*steer.Group, error) {
 			}
 			key = e.addr.String()
 		}
-		if i, there := at[key]; there {
-			b.joinEndpoint(group, i, e)
-			continue
+		m := steer.Member{ID: e.id, Slot: e.slot, Weight: uint8(min(e.weight, 255)), Point: e.point}
+		shared, there := leaves[key]
+		if !there {
+			shared = b.addLeaf(endpointLeaf(e))
+			leaves[key] = shared
 		}
-		at[key] = len(group.Members)
-		group.Members = append(group.Members, steer.Member{
-			ID: e.id, Slot: e.slot, Weight: uint8(min(e.weight, 255)), Point: e.point, Leaf: b.addLeaf(endpointLeaf(e)),
-		})
+		m.Leaf = shared
+		group.Members = append(group.Members, m)
 	}
 	if len(group.Members) == 0 {
 		return nil, nil
@@ -251,18 +251,6 @@ func endpointLeaf(e poolEndpoint) leaf {
 		return leaf{host: strings.TrimSuffix(e.host, ".") + ".", id: e.id}
 	}
 	return leaf{blob: blob{wire: appendAddress(nil, clampTTL(aliasTTL), e.addr), n: 1}, id: e.id}
-}
-
-// joinEndpoint makes a member stand for one more endpoint of its address: it is up while any of them is.
-func (b *builder) joinEndpoint(g *steer.Group, i int, e poolEndpoint) {
-	m := &g.Members[i]
-	if m.Alias == nil {
-		first := steer.Member{ID: m.ID, Slot: m.Slot, Leaf: m.Leaf}
-		m.Alias = &steer.Group{Name: g.Name + " " + m.ID, Members: []steer.Member{first}}
-		m.Slot, m.EvaluateTargetHealth = steer.Always, true
-	}
-	m.Alias.Members = append(m.Alias.Members, steer.Member{ID: e.id, Slot: e.slot, Leaf: m.Alias.Members[0].Leaf})
-	m.Weight = uint8(min(int(m.Weight)+e.weight, 255))
 }
 
 // poolPolicy is what comes closest to a pool's policy in answers. Those that go by requests have none: several healthy endpoints

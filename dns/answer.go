@@ -3,6 +3,7 @@ package dns
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 
 	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
@@ -450,7 +451,9 @@ func alongside(leaves []int, found []steer.Pick) []int {
 		if len(leaves) == steer.MultivalueAnswers {
 			break
 		}
-		leaves = append(leaves, p.Leaf)
+		if !slices.Contains(leaves, p.Leaf) {
+			leaves = append(leaves, p.Leaf)
+		}
 	}
 	return leaves
 }

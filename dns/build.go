@@ -86,6 +86,9 @@ func buildUnit(e *env, name string, cfg *config.Zone, data *zone.Data) (u *unit,
 	switch {
 	case len(b.errs) > 0:
 		return nil, errors.Join(b.errs...)
+	case cfg == nil && data == nil:
+		b.u.broken = errNotThere
+		return b.u, nil
 	case len(b.faults) == 0:
 		b.build()
 	}

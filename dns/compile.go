@@ -117,14 +117,12 @@ func (e *env) run(j *job) result {
 	}
 	u, err := buildUnit(e, j.name, j.config, j.data)
 	switch {
-	case err != nil && j.config == nil: // a name that is none
-		return result{mistake: err}
 	case err != nil:
 		return result{mistake: err}
-	case j.inData && j.data == nil:
+	case j.inData && j.data == nil: // what the configuration has is only a part
 		u.broken = errNotThere
 	}
-	if u.broken == nil {
+	if u.broken == nil || j.data == nil { // not to be there yet, or any longer, is the caller's word
 		return result{unit: u}
 	}
 	fault := u.broken
@@ -193,7 +191,7 @@ func (z *Zones) With(name string, data *zone.Data) (*Zones, error) {
 	if r.mistake != nil {
 		return nil, fmt.Errorf("zone %s: %w", name, r.mistake)
 	}
-	if r.fault != nil && data != nil {
+	if r.fault != nil {
 		return nil, ZoneError{Zone: name, Err: r.fault}
 	}
 	return z.replace(name, r.unit), nil

@@ -21,6 +21,8 @@ const Variable = "MERIDIAN_CI"
 var packages = map[string]string{
 	"dig":             "dnsutils",
 	"kdig":            "knot-dnsutils",
+	"knotd":           "knot",
+	"named":           "bind9",
 	"h2load":          "nghttp2-client",
 	"nghttp":          "nghttp2-client",
 	"promtool":        "prometheus",
