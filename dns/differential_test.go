@@ -60,7 +60,7 @@ func tinyZone(r *rand.Rand, origin string) tiny {
 		alone := typ == "CNAME" && len(here) > 0 || slices.Contains(here, "CNAME")
 		single := typ == "DNAME" && slices.Contains(here, "DNAME")
 		wild := strings.HasPrefix(owner, "*.") && (typ == "NS" || typ == "DNAME") // nobody says what these would mean
-		hidden := false // NSD and Knot refuse zones with records below a DNAME (RFC 6672 section 2.4)
+		hidden := false                                                           // NSD and Knot refuse zones with records below a DNAME (RFC 6672 section 2.4)
 		for other, held := range types {
 			above, under := mdns.IsSubDomain(other, owner), mdns.IsSubDomain(owner, other)
 			hidden = hidden || other != owner && (above && slices.Contains(held, "DNAME") || under && typ == "DNAME")
