@@ -1,11 +1,11 @@
 package dns
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
-	"github.com/meridian-edge/meridian/steer/geo"
 )
 
 // Response codes (RFC 1035 section 4.1.1, RFC 6891 section 9, RFC 8945 section 3).
@@ -16,6 +16,7 @@ const (
 	rcodeNXDomain = 3
 	rcodeNotImp   = 4
 	rcodeRefused  = 5
+	rcodeYXDomain = 6
 	rcodeNotAuth  = 9
 	rcodeBadVers  = 16
 	rcodeBadCook  = 23 // BADCOOKIE, RFC 7873 section 8
@@ -27,9 +28,16 @@ type work struct {
 	asker steer.Client
 	asked bool // asker is filled in
 	scope int
-	found [steer.MultivalueAnswers]steer.Pick
-	picks [steer.MultivalueAnswers]int
-	trace *Explanation // nil unless Explain asks
+	// handover: it is for the transfer room.
+	handover bool
+	hops     int // CNAMEs followed so far
+	question []byte
+	chased   [maxHops][]byte // their targets
+	names    [maxHops][dnswire.MaxName]byte
+	renamed  [][]byte // DNAMEs in the answer
+	found    [steer.MultivalueAnswers]steer.Pick
+	picks    [steer.MultivalueAnswers]int
+	trace    *Explanation // nil unless Explain asks
 }
 
 // Answer appends the reply to a query in wire form to dst and returns the extended slice. When the packet deserves none it
@@ -53,7 +61,7 @@ func (z *Zones) answerParsed(dst, packet []byte, c *Client, t Transport, verdict
 	}
 	r := &w.reply
 	r.start(dst, packet, q, t)
-	w.asked, w.scope = false, 0
+	w.asked, w.handover, w.scope, w.hops = false, false, 0, 0
 	c.Subnet = q.Subnet
 	switch verdict {
 	case dnswire.FormErr:
@@ -66,27 +74,30 @@ func (z *Zones) answerParsed(dst, packet []byte, c *Client, t Transport, verdict
 	default:
 		z.respond(c)
 	}
-	info := Info{RCode: r.rcode, Truncated: r.truncated, Scope: uint8(w.scope)}
+	info := Info{RCode: r.rcode, Truncated: r.truncated, Scope: uint8(w.scope), Handover: verdict == dnswire.NotImp || w.handover}
 	if q.End > dnswire.HeaderLen {
 		info.Type = q.Type
 	}
-	if r.zone != nil {
-		info.Zone, info.zone = r.zone.name, r.zone.index
+	if r.zone >= 0 {
+		info.Zone, info.zone = z.units[r.zone].name, r.zone+1
 	}
 	return r.finish(q, w.scope), info
 }
 
 // respond answers a well-formed query.
 func (z *Zones) respond(c *Client) {
-	q, r := &c.query, &c.work.reply
+	q, w := &c.query, &c.work
+	r := &w.reply
 	switch {
 	case q.Signed:
+		w.handover = true
 		r.rcode = rcodeNotAuth // no key is known, so none can have signed this (RFC 8945 section 5.2.1)
 	case z == nil:
 		r.rcode = rcodeServFail
 	case q.Class != dnswire.ClassIN: // CHAOS among them (D19)
 		r.rcode = rcodeRefused
 	case q.Type == dnswire.TypeAXFR || q.Type == dnswire.TypeIXFR:
+		w.handover = true
 		r.rcode = rcodeRefused
 	case q.Type == 0 || q.Type == dnswire.TypeOPT || q.Type == dnswire.TypeTKEY || q.Type == dnswire.TypeTSIG,
 		q.Type == dnswire.TypeNXNAME: // RFC 9824 section 3.3
@@ -96,170 +107,271 @@ func (z *Zones) respond(c *Client) {
 	}
 }
 
+// maxHops is how many CNAMEs are followed for one question.
+const maxHops = 16
+
+// Further types that mean something to a lookup.
+const (
+	typeDNAME = 39
+	typeRRSIG = 46
+	typeNSEC  = 47
+)
+
 // lookup follows the question through our zones: RFC 1034 section 4.3.2 without the parts that recurse.
 func (z *Zones) lookup(c *Client) {
 	w := &c.work
 	r := &w.reply
 	name, owner := c.query.Name[:c.query.NameLen], dnswire.HeaderLen
-	for hop := 0; ; hop++ {
-		n, how := z.find(name)
-		r.wildcard = r.wildcard || how == wildcard
-		if w.trace != nil {
-			w.trace.hop(name, n, how)
+	w.question, w.renamed = name, w.renamed[:0]
+	for name != nil {
+		i := z.zoneOf(name)
+		if w.hops == 0 {
+			i = z.delegator(c, name, i)
 		}
 		switch {
-		case how == outside && hop == 0:
+		case i < 0 && w.hops == 0:
+			w.trace.hop(name, nil, 0, outside)
 			r.rcode = rcodeRefused // and no upward referral (D20)
 			return
-		case how == outside:
-			return // the CNAMEs so far are the answer
-		case hop > maxChase:
-			r.clear()
-			r.rcode = rcodeServFail
+		case i < 0: // the CNAMEs so far are the answer
+			w.trace.hop(name, nil, 0, outside)
+			return
+		case z.units[i].broken != nil:
+			w.trace.hop(name, nil, 0, outside)
+			if w.hops == 0 {
+				r.zone, r.rcode = i, rcodeServFail
+			}
 			return
 		}
-		if hop == 0 {
-			r.zone = n.zone
-			r.authoritative = true
+		if w.hops == 0 {
+			r.zone, r.authoritative = i, true
 		}
-		switch {
-		case how == delegated && !(c.query.Type == dnswire.TypeDS && n.atCut && len(n.name) == len(name)):
-			r.authoritative = hop > 0 // the CNAME before it is ours (RFC 1035 section 4.1.1)
-			r.refer(n.cut, owner+len(name)-n.cut.nameLen)
-			return
-		case how == missing:
-			r.rcode = rcodeNXDomain
-			r.deny(n.zone, owner+len(name)-n.zone.wireLen)
-			return
-		}
-		next, at := z.fromNode(c, n, owner, len(name))
-		if next == nil {
-			return
-		}
-		name, owner = next, at
+		name, owner = z.inZone(c, z.units[i], name, owner)
+		w.hops++
 	}
+}
+
+// delegator is the zone that a question is for: for a DS at a zone's apex the one above it, if that is ours (RFC 4035 section
+// 3.1.4.1).
+func (z *Zones) delegator(c *Client, name []byte, i int) int {
+	if c.query.Type == dnswire.TypeDS && i >= 0 && len(name) == z.units[i].apexLen && len(name) > 1 {
+		if above := z.zoneOf(parent(name)); above >= 0 {
+			return above
+		}
+	}
+	return i
+}
+
+// inZone answers for a name of a zone: step 3 of RFC 1034 section 4.3.2. When there is a CNAME to follow it returns the target's
+// name and where that is in the reply.
+func (z *Zones) inZone(c *Client, u *unit, name []byte, owner int) (next []byte, at int) {
+	w := &c.work
+	r := &w.reply
+	n, how := u.find(name)
+	if w.trace != nil {
+		w.trace.hop(name, u, n, how)
+	}
+	r.wildcard = r.wildcard || how == wildcard
+	apex := owner + len(name) - u.apexLen
+	switch how {
+	case delegated:
+		if c.query.Type != dnswire.TypeDS || len(u.nodeName(n)) != len(name) {
+			r.authoritative = w.hops > 0 // the CNAME before it is ours (RFC 1035 section 4.1.1)
+			r.refer(u, u.static(u.set(n, dnswire.TypeNS)), owner+len(name)-len(u.nodeName(n)))
+			return nil, 0
+		}
+	case renamed:
+		return z.rename(c, u, n, name, owner)
+	case missing:
+		if c.query.Type != dnswire.TypeDS || w.hops > 0 || z.apexAt(name) < 0 { // a zone of ours is there, delegated or not
+			r.rcode = rcodeNXDomain
+		}
+		r.deny(u, apex)
+		return nil, 0
+	}
+	return z.fromNode(c, u, n, name, owner)
+}
+
+// rename answers for a name below a DNAME: with that, and with the CNAME that it makes of the name (RFC 6672 section 3.2).
+func (z *Zones) rename(c *Client, u *unit, n node, name []byte, owner int) (next []byte, at int) {
+	w := &c.work
+	r := &w.reply
+	set := u.set(n, typeDNAME)
+	b := u.static(set)
+	w.trace.chosen(u, n, set, nil)
+	prefix := len(name) - len(u.nodeName(n))
+	if !w.again(b.wire) && !r.put(inAnswer, b, owner+prefix, 0) {
+		return nil, 0
+	}
+	target := b.wire[fixedLen:]
+	if prefix+len(target) > dnswire.MaxName {
+		r.rcode = rcodeYXDomain
+		return nil, 0
+	}
+	if !r.fits(fixedLen + prefix + len(target)) {
+		r.truncate()
+		return nil, 0
+	}
+	from := len(r.msg)
+	ttl := binary.BigEndian.Uint32(b.wire[ownerLen+4:])
+	r.msg = appendHead(r.msg, dnswire.TypeCNAME, ttl, prefix+len(target))
+	binary.BigEndian.PutUint16(r.msg[from:], 0xC000|uint16(owner))
+	r.msg = append(r.msg, r.msg[r.base+owner:r.base+owner+prefix]...)
+	r.msg = append(r.msg, target...)
+	r.counts[inAnswer]++
+	if c.query.Type == dnswire.TypeCNAME || c.query.Type == dnswire.TypeANY {
+		return nil, 0
+	}
+	return w.follow(from - r.base + fixedLen)
+}
+
+// again reports whether a DNAME is in the answer already: one that leads below itself is told once.
+func (w *work) again(dname []byte) bool {
+	for i := range w.renamed {
+		if &w.renamed[i][0] == &dname[0] {
+			return true
+		}
+	}
+	w.renamed = append(w.renamed, dname)
+	return false
+}
+
+// follow reads the name at an offset of the reply as the next to look up. It returns nil when it was looked up before, or when
+// there have been enough: the client goes on from there.
+func (w *work) follow(at int) (name []byte, owner int) {
+	if w.hops >= maxHops {
+		return nil, 0
+	}
+	r := &w.reply
+	buf := w.names[w.hops][:0]
+	name = appendLower(buf, r.msg[r.base+at:])
+	if bytes.Equal(name, w.question) {
+		return nil, 0
+	}
+	for i := range w.hops {
+		if bytes.Equal(name, w.chased[i]) {
+			return nil, 0
+		}
+	}
+	w.chased[w.hops] = name
+	return name, at
 }
 
 // fromNode answers from a name that exists, or that a wildcard makes exist. When the answer is a CNAME to follow it returns the
 // target's name and where that is in the reply.
-func (z *Zones) fromNode(c *Client, n *node, owner, length int) (target []byte, at int) {
-	r := &c.work.reply
-	set := n.cname
+func (z *Zones) fromNode(c *Client, u *unit, n node, name []byte, owner int) (next []byte, at int) {
+	w := &c.work
+	r := &w.reply
+	qtype := c.query.Type
+	var set set
+	if binary.LittleEndian.Uint16(u.arena[n+nodeCNAME:]) != noSet {
+		set = u.special(n, nodeCNAME)
+	}
+	chase := set.typ != 0 && qtype != dnswire.TypeCNAME && qtype != dnswire.TypeANY
 	switch {
-	case set != nil:
-	case c.query.Type == dnswire.TypeANY && len(n.sets) > 0:
-		if set = n.any; set == nil {
-			r.put(inAnswer, &hinfo, owner, 0)
+	case set.typ != 0 && (qtype == typeRRSIG || qtype == typeNSEC): // they stand next to a CNAME (RFC 4034)
+		set, chase = u.set(n, qtype), false
+	case set.typ != 0:
+	case qtype == dnswire.TypeANY && u.count(n) > 0:
+		if set = u.special(n, nodeAny); set.typ == 0 {
+			r.put(inAnswer, hinfo, owner, 0)
 			return nil, 0
 		}
 	default:
-		set = n.set(c.query.Type)
+		set = u.set(n, qtype)
 	}
-	var picks []int
-	if set != nil {
-		picks = z.pick(c, set)
-	}
-	if len(picks) == 0 {
-		r.deny(n.zone, owner+length-n.zone.wireLen)
+	if set.typ == 0 {
+		r.deny(u, owner+len(name)-u.apexLen)
 		return nil, 0
 	}
 	from := len(r.msg)
-	draw := uint32(0)
-	if set.tree == nil {
-		draw = uint32(c.Random)
-	}
-	for _, leaf := range picks {
-		if !r.put(inAnswer, &z.leaves[leaf], owner, draw) {
+	if set.flags&setIsTree == 0 {
+		if w.trace != nil {
+			w.trace.chosen(u, n, set, nil)
+		}
+		b := u.static(set)
+		if !r.put(inAnswer, b, owner, uint32(c.Random)) {
 			return nil, 0
 		}
+		if !chase {
+			r.additional(u, b.extra)
+			return nil, 0
+		}
+	} else if !z.fromTree(c, u, n, set, name, owner) || !chase {
+		return nil, 0
 	}
-	if set == n.cname && c.query.Type != dnswire.TypeCNAME && c.query.Type != dnswire.TypeANY {
-		return z.leaves[picks[0]].target, from - r.base + fixedLen
-	}
-	for _, leaf := range picks {
-		r.additional(z.leaves[leaf].extra)
-	}
-	return nil, 0
+	return w.follow(from - r.base + fixedLen)
 }
 
-// pick chooses the leaves that answer for a set: none when a policy has nothing for this client, several only for multivalue.
-func (z *Zones) pick(c *Client, set *rrset) []int {
-	w := &c.work
-	if set.tree == nil {
-		w.picks[0] = set.leaf
-		if w.trace != nil {
-			w.trace.chosen(z, set, w.picks[:1])
+// fromTree answers with what a policy picks. It returns false when there is nothing to go on from.
+func (z *Zones) fromTree(c *Client, u *unit, n node, set set, name []byte, owner int) bool {
+	r := &c.work.reply
+	s := &u.steered[set.extra]
+	picks := z.pick(c, u, n, set, name)
+	if len(picks) == 0 {
+		r.deny(u, owner+len(name)-u.apexLen)
+		return false
+	}
+	from := len(r.msg)
+	unknown, draw := false, uint32(0)
+	if s.tree == nil {
+		draw = uint32(c.Random)
+	}
+	for _, i := range picks {
+		l := &u.leaves[i]
+		switch {
+		case l.n > 0:
+			if !r.put(inAnswer, l.blob, owner, draw) {
+				return false
+			}
+		case l.host == "" || !z.putHost(r, l.host, set.typ, owner, c.Random):
+			unknown = true
 		}
-		return w.picks[:1]
 	}
-	byClient := set.tree.ByClient()
-	if !w.asked && byClient {
-		z.ask(c)
-	}
-	w.asker.Random = c.Random
-	var found []steer.Pick
-	var steps steer.Trace
 	switch {
-	case w.trace != nil:
-		found, steps = set.tree.Explain(&w.asker, z.health)
-	case set.multi:
-		found = set.tree.Append(w.found[:0], len(w.found), &w.asker, z.health)
+	case r.truncated:
+		return false
+	case len(r.msg) > from:
+	case unknown:
+		r.clear()
+		r.rcode = rcodeServFail // not known is not the same as not there, and must not be cached as if it were
+		return false
 	default:
-		if p, ok := set.tree.Pick(&w.asker, z.health); ok {
-			found = append(w.found[:0], p)
-		}
+		r.deny(u, owner+len(name)-u.apexLen)
+		return false
 	}
-	// A source length of 0 is the client's wish to stay unknown: its resolver steers, and the answer is for everybody
-	// behind that (RFC 7871 section 7.1.2).
-	if byClient && c.Subnet.Bits() > 0 {
-		w.scope = max(w.scope, set.tree.Scope(&w.asker))
+	for _, i := range picks {
+		r.additional(u, u.leaves[i].extra)
 	}
-	picks := together(w.picks[:0], found)
-	if w.trace != nil {
-		w.trace.steered(z, set, picks, steps)
-	}
-	return picks
+	return true
 }
 
-// together appends the leaves of steer's candidates that make one answer: the first or, when it is of a multivalue group, up to
-// eight of that group that are healthy as it is. When none is healthy, eight of those that are not (D24).
-func together(leaves []int, found []steer.Pick) []int {
-	for i := range found {
-		p, first := &found[i], &found[0]
-		if i > 0 && (first.Group.Policy != steer.Multivalue || p.Group != first.Group || p.LastResort != first.LastResort) {
-			break
+// putHost answers with the addresses of a host outside our zones. It returns false when none is known, of either family.
+func (z *Zones) putHost(r *reply, host string, typ uint16, owner int, draw uint64) bool {
+	if z.deps.Hosts == nil {
+		return false
+	}
+	known := z.deps.Hosts(host)
+	count := len(known.Addrs)
+	if count == 0 {
+		return false
+	}
+	first := int(draw % uint64(count))
+	for i := range known.Addrs {
+		addr := known.Addrs[(first+i)%count].Unmap()
+		if addr.Is4() != (typ == dnswire.TypeA) {
+			continue
 		}
-		if len(leaves) == steer.MultivalueAnswers {
-			break
+		if !r.fits(fixedLen + 16) {
+			r.truncate()
+			return true
 		}
-		leaves = append(leaves, p.Leaf)
+		from := len(r.msg)
+		r.msg = appendAddress(r.msg, min(known.TTL, maxTTL), addr)
+		binary.BigEndian.PutUint16(r.msg[from:], 0xC000|uint16(owner))
+		r.counts[inAnswer]++
 	}
-	return leaves
-}
-
-// ask finds out who the client is, once per query and only for policies that look.
-func (z *Zones) ask(c *Client) {
-	w := &c.work
-	w.asked = true
-	w.asker = steer.Client{Addr: c.Addr.Unmap(), From: z.deps.From}
-	if c.Subnet.Bits() > 0 {
-		w.asker.Addr, w.asker.Bits = c.Subnet.Addr(), c.Subnet.Bits()
-	}
-	if z.deps.Places == nil || !w.asker.Addr.IsValid() {
-		return
-	}
-	place := z.deps.Places.Place(w.asker.Addr)
-	if !place.Overridden { // the operator may place private addresses
-		special, bits := specialPurpose(w.asker.Addr)
-		if special {
-			place = geo.Place{Bits: place.Bits} // such an address is nowhere, whatever a database says (D18)
-		}
-		place.Bits = max(place.Bits, bits)
-	}
-	w.asker.Place = place
-	if place.Point.Known() {
-		w.asker.From = place.Point
-	}
+	return true
 }
 
 // hinfo is the answer to ANY where every record depends on who asks (RFC 8482 section 4.2).
@@ -269,5 +381,5 @@ var hinfo = func() blob {
 	b = binary.BigEndian.AppendUint16(b, dnswire.ClassIN)
 	b = binary.BigEndian.AppendUint32(b, 3600)
 	b = append(b, 0, 9, 7, 'R', 'F', 'C', '8', '4', '8', '2', 0)
-	return blob{wire: b, ends: []uint16{uint16(len(b))}}
+	return blob{wire: b, n: 1}
 }()

@@ -1,57 +1,57 @@
 package dns
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
 
 	"github.com/meridian-edge/meridian/config"
-	"github.com/meridian-edge/meridian/internal/dnswire"
+	"github.com/meridian-edge/meridian/dns/zone"
 	"github.com/meridian-edge/meridian/steer"
 )
 
-// Fixed numbers of the SOA, which are Route 53's.
-const (
-	soaRefresh = 7200
-	soaRetry   = 900
-	soaExpire  = 1209600
-)
-
-// Compile makes Zones of a configuration's zones. It is pure, and reports everything wrong at once: names outside their zone, data
-// that does not parse, CNAMEs next to other data (RFC 1034 section 3.6.2), loops of CNAMEs or aliases. cfg is only read, and
-// must not change afterwards.
+// Compile makes Zones of a configuration's zones and of d.Data. Zones are compiled in parallel, and those of d.Previous that would
+// come out the same are taken over. It reports everything wrong with the configuration at once: names outside their zone, data that
+// does not parse, CNAMEs next to other data (RFC 1034 section 3.6.2), loops of CNAMEs or aliases. What is wrong with d.Data is
+// no error: see Zones.Errors. cfg and d are only read, and must not change afterwards.
 func Compile(cfg *config.Config, d Deps) (*Zones, error) {
-	c := compiler{
-		deps:  d,
-		zones: make([]zone, len(cfg.Zones)),
-		apex:  map[string]*zone{},
-		sets:  map[setKey]*source{},
+	e := newEnv(cfg, d)
+	jobs, errs := e.jobs()
+	results := make([]result, len(jobs))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(len(jobs), runtime.GOMAXPROCS(0)) {
+		wg.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(jobs); i = int(next.Add(1)) - 1 {
+				results[i] = e.run(&jobs[i])
+			}
+		})
 	}
-	var sources []*source
-	for i := range cfg.Zones {
-		found, err := c.readZone(&cfg.Zones[i], &c.zones[i])
-		if err != nil {
-			c.fail(fmt.Errorf("zone %s: %w", cfg.Zones[i].Name, err))
-			continue
-		}
-		c.zones[i].index = i + 1
-		sources = append(sources, found...)
-	}
-	for _, s := range sources {
-		if err := c.compileSet(s); err != nil {
-			c.fail(fmt.Errorf("zone %s: %s: %w", s.zone.name, s, err))
-		}
-	}
-	if err := errors.Join(c.errs...); err != nil {
-		return nil, err
-	}
-	z := &Zones{deps: d, health: d.Health, zones: c.zones, leaves: c.leaves}
+	wg.Wait()
+	z := &Zones{env: e, deps: d, health: d.Health, units: make([]*unit, len(jobs))}
+	z.deps.Previous, z.deps.Data = nil, nil // a chain of generations would never be collected
+	e.deps = z.deps
 	if z.health == nil {
 		z.health = allUp{}
 	}
-	if err := z.link(sources, c.apex); err != nil {
+	for i, r := range results {
+		if r.mistake != nil {
+			errs = append(errs, fmt.Errorf("zone %s: %w", jobs[i].name, r.mistake))
+		}
+		if r.fault != nil {
+			z.errs = append(z.errs, ZoneError{Zone: jobs[i].name, Err: r.fault})
+		}
+		z.units[i] = r.unit
+	}
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	z.apexes = newApexTable(z.units)
 	return z, nil
 }
 
@@ -60,151 +60,177 @@ type allUp struct{}
 
 func (allUp) Up(steer.Slot) bool { return true }
 
-type compiler struct {
-	deps   Deps
-	zones  []zone
-	apex   map[string]*zone // by name in wire form
-	sets   map[setKey]*source
-	leaves []blob
-	errs   []error
+// job is one zone to be compiled.
+type job struct {
+	name   string
+	config *config.Zone
+	data   *zone.Data
+	inData bool // the zone is in Deps.Data
+	old    *unit
 }
 
-func (c *compiler) fail(err error) { c.errs = append(c.errs, err) }
-
-// setKey names an RRset of a zone: an occluded parent may hold the same name as its child.
-type setKey struct {
-	zone *zone
-	name string // wire form, lower case
-	typ  uint16
+type result struct {
+	unit    *unit
+	mistake error // of the configuration
+	fault   error // of the data
 }
 
-// source is a record of the configuration on its way to becoming an rrset.
-type source struct {
-	zone   *zone
-	name   []byte
-	typ    uint16
-	record *config.Record
+// errNotThere is what a zone answers SERVFAIL for before its data has come.
+var errNotThere = errors.New("not loaded yet")
 
-	set      rrset
-	compiled bool
-	group    *steer.Group // what aliases to this record point at
-	visiting bool         // on the path that is being compiled: meeting it again is a loop
-}
-
-func (s *source) String() string {
-	text := s.record.Name + " " + s.record.Type
-	if s.record.Line > 0 {
-		text += fmt.Sprintf(" (line %d)", s.record.Line)
-	}
-	return text
-}
-
-// readZone indexes the records of a zone, its SOA and NS among them. Mistakes in single records are noted and skipped.
-func (c *compiler) readZone(cfg *config.Zone, z *zone) ([]*source, error) {
-	wire, err := parseName(cfg.Name)
-	if err != nil {
-		return nil, err
-	}
-	z.name, z.wireLen = cfg.Name, len(wire)
-	if c.apex[string(wire)] != nil {
-		return nil, errors.New("defined twice")
-	}
-	c.apex[string(wire)] = z
-	var sources []*source
-	add := func(r *config.Record) {
-		s, err := c.readRecord(z, wire, r)
-		if err != nil {
-			c.fail(fmt.Errorf("zone %s: %s: %w", z.name, &source{record: r}, err))
-			return
+// jobs lists the zones: those of the configuration, then the others by name.
+func (e *env) jobs() ([]job, []error) {
+	var errs []error
+	previous := map[string]*unit{}
+	if p := e.deps.Previous; p != nil {
+		for _, u := range p.units {
+			previous[u.name] = u
 		}
-		sources = append(sources, s)
 	}
-	for i := range cfg.Records {
-		add(&cfg.Records[i])
+	jobs := make([]job, 0, len(e.cfg.Zones)+len(e.deps.Data))
+	add := func(name string, cfg *config.Zone) {
+		data, found := e.deps.Data[name]
+		jobs = append(jobs, job{name: name, config: cfg, data: data, inData: found, old: previous[name]})
 	}
-	// Written after the records so that a zone can bring its own.
-	if c.sets[setKey{z, string(wire), dnswire.TypeNS}] == nil {
-		if len(cfg.Nameservers) == 0 {
-			return nil, errors.New("no nameservers")
+	for i := range e.cfg.Zones {
+		z := &e.cfg.Zones[i]
+		if e.zones[z.Name] != z {
+			errs = append(errs, fmt.Errorf("zone %s: defined twice", z.Name))
+			continue
 		}
-		add(&config.Record{Name: cfg.Name, Type: "NS", TTL: cfg.TTL, Values: fqdns(cfg.Nameservers), Line: cfg.Line})
+		add(z.Name, z)
 	}
-	key := setKey{z, string(wire), dnswire.TypeSOA}
-	if c.sets[key] == nil {
-		add(c.soa(cfg))
+	for _, name := range slices.Sorted(maps.Keys(e.deps.Data)) {
+		if e.zones[name] == nil {
+			add(name, nil)
+		}
 	}
-	if soa := c.sets[key]; soa != nil {
-		return sources, z.setNegative(soa.record)
-	}
-	return sources, nil
+	return jobs, errs
 }
 
-func (c *compiler) readRecord(z *zone, apex []byte, r *config.Record) (*source, error) {
-	name, err := parseName(r.Name)
-	if err != nil {
-		return nil, err
+// run compiles one zone, or takes it over.
+func (e *env) run(j *job) result {
+	if u := j.old; u != nil && u.broken == nil && u.data == j.data && e.unchanged(u, j.config) {
+		same := *u
+		same.config = j.config // lines may have moved
+		return result{unit: &same}
 	}
-	typ, err := parseType(r.Type)
-	if err != nil {
-		return nil, err
-	}
-	s := &source{zone: z, name: name, typ: typ, record: r}
-	key := setKey{z, string(name), typ}
+	u, err := buildUnit(e, j.name, j.config, j.data)
 	switch {
-	case !below(name, apex):
-		return nil, errors.New("outside the zone")
-	case c.sets[key] != nil:
-		return nil, fmt.Errorf("also given as %s", c.sets[key])
-	case typ == dnswire.TypeSOA && len(name) != len(apex):
-		return nil, errors.New("an SOA belongs at the apex")
-	case typ == dnswire.TypeSOA && len(r.Values) != 1:
-		return nil, errors.New("an SOA has one value")
-	case typ == dnswire.TypeNS && isWildcard(name):
-		return nil, errors.New("a wildcard cannot delegate") // RFC 4592 section 4.2
+	case err != nil:
+		return result{mistake: err}
+	case j.inData && j.data == nil: // what the configuration has is only a part
+		u.broken = errNotThere
 	}
-	c.sets[key] = s
-	return s, nil
+	if u.broken == nil || j.data == nil { // not to be there yet, or any longer, is the caller's word
+		return result{unit: u}
+	}
+	fault := u.broken
+	if j.old != nil && j.old.broken == nil {
+		u = j.old
+	}
+	return result{unit: u, fault: fault}
 }
 
-// soa is the record of a zone that does not bring its own.
-func (c *compiler) soa(cfg *config.Zone) *config.Record {
-	primary := cfg.Name // of a zone that brings its own NS records
-	if len(cfg.Nameservers) > 0 {
-		primary = cfg.Nameservers[0]
+// unchanged reports whether a unit would come out the same: its part of the configuration says what it said, and so does
+// everything it refers to.
+func (e *env) unchanged(u *unit, cfg *config.Zone) bool {
+	switch {
+	case (u.config == nil) != (cfg == nil):
+		return false
+	case cfg != nil && u.config != cfg && !equalZones(u.config, cfg):
+		return false
 	}
-	names := fqdns([]string{primary, cfg.Hostmaster})
-	return &config.Record{
-		Name: cfg.Name, Type: "SOA", TTL: cfg.TTL, Line: cfg.Line,
-		Values: []string{fmt.Sprintf("%s %s %d %d %d %d %d", names[0], names[1],
-			c.deps.Serial, soaRefresh, soaRetry, soaExpire, clampTTL(cfg.NegativeTTL))},
-	}
-}
-
-// setNegative prepares the SOA that goes with negative answers; its TTL is the lower of its own and its minimum field
-// (RFC 2308 section 3).
-func (z *zone) setNegative(soa *config.Record) error {
-	b, err := compileValues(dnswire.TypeSOA, soa.TTL, soa.Values)
-	if err != nil {
-		return err
-	}
-	minimum := b.wire[len(b.wire)-4:]
-	if ttl := b.wire[ownerLen+4 : ownerLen+8]; bytes.Compare(minimum, ttl) < 0 {
-		copy(ttl, minimum)
-	}
-	z.negative = b
-	return nil
-}
-
-// fqdns adds the final dots the values of NS and SOA records need.
-func fqdns(names []string) []string {
-	out := make([]string, len(names))
-	for i, n := range names {
-		out[i] = n
-		if n == "" || n[len(n)-1] != '.' {
-			out[i] = n + "."
+	for _, use := range u.uses {
+		if e.fact(use.kind, use.name) != use.value {
+			return false
 		}
+	}
+	return true
+}
+
+// equalZones compares everything but the lines.
+func equalZones(a, b *config.Zone) bool {
+	if len(a.Records) != len(b.Records) {
+		return false
+	}
+	x, y := *a, *b
+	x.Line, y.Line = 0, 0
+	x.Records, y.Records = nil, nil
+	if !reflect.DeepEqual(x, y) {
+		return false
+	}
+	for i := range a.Records {
+		if !equalRecords(a.Records[i], b.Records[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func equalRecords(a, b config.Record) bool {
+	a.Line, b.Line = 0, 0
+	a.Answers, b.Answers = withoutLines(a.Answers), withoutLines(b.Answers)
+	return reflect.DeepEqual(a, b)
+}
+
+func withoutLines(answers []config.Answer) []config.Answer {
+	out := slices.Clone(answers)
+	for i := range out {
+		out[i].Line = 0
 	}
 	return out
 }
 
-func isWildcard(name []byte) bool { return name[0] == 1 && name[1] == '*' }
+// With returns zones in which one zone has other data, or that have one zone more; all else is shared with z, which does not change.
+// name is in lower case with its final dot. The nil data makes a zone that is not there yet. On an error nothing is to be
+// replaced: the zone stays as it is in z.
+func (z *Zones) With(name string, data *zone.Data) (*Zones, error) {
+	j := job{name: name, config: z.env.zones[name], data: data, inData: true}
+	r := z.env.run(&j)
+	if r.mistake != nil {
+		return nil, fmt.Errorf("zone %s: %w", name, r.mistake)
+	}
+	if r.fault != nil {
+		return nil, ZoneError{Zone: name, Err: r.fault}
+	}
+	return z.replace(name, r.unit), nil
+}
+
+// Without returns zones in which a zone has no data: it is gone, or what the configuration alone says. A zone that is not in z is
+// no error.
+func (z *Zones) Without(name string) (*Zones, error) {
+	if z.env.zones[name] == nil {
+		return z.replace(name, nil), nil
+	}
+	j := job{name: name, config: z.env.zones[name]}
+	r := z.env.run(&j)
+	if r.mistake != nil {
+		return nil, fmt.Errorf("zone %s: %w", name, r.mistake)
+	}
+	return z.replace(name, r.unit), nil
+}
+
+// replace returns a copy of z with one unit exchanged, added or, when u is nil, taken away.
+func (z *Zones) replace(name string, u *unit) *Zones {
+	c := *z
+	c.units = slices.Clone(z.units)
+	c.errs = slices.DeleteFunc(slices.Clone(z.errs), func(e ZoneError) bool { return e.Zone == name })
+	at := -1
+	if wire, err := parseName(name); err == nil {
+		at = z.apexAt(wire)
+	}
+	switch {
+	case at >= 0 && u != nil:
+		c.units[at] = u
+		return &c
+	case at >= 0:
+		c.units = slices.Delete(c.units, at, at+1)
+	case u != nil:
+		c.units = append(c.units, u)
+	default:
+		return z
+	}
+	c.apexes = newApexTable(c.units)
+	return &c
+}

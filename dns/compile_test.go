@@ -25,7 +25,8 @@ func TestCompileRefuses(t *testing.T) {
 		{"a value of two lines", []string{"www 60 TXT \"a\"\nwww 60 A 192.0.2.1"}, "line break"},
 		{"an unknown type", []string{"www 60 NONSENSE x"}, "unknown record type"},
 		{"a meta type", []string{"www 60 ANY x"}, "not a record type for zones"},
-		{"DNAME", []string{"www 60 DNAME example.com."}, "not supported"},
+		{"a wildcard DNAME", []string{"*.www 60 DNAME example.com."}, "wildcard cannot be a DNAME"},
+		{"two DNAMEs", []string{"www 60 DNAME example.com.", "www 60 DNAME example.net."}, "more than one value"},
 		{"a wildcard delegation", []string{"*.www 60 NS ns.example.com."}, "wildcard cannot delegate"},
 		{"an SOA below the apex", []string{"www 60 SOA a. b. 1 2 3 4 5"}, "apex"},
 		{"a CNAME next to data", []string{"www 60 CNAME example.com.", "www 60 A 192.0.2.1"}, "CNAME cannot stand next to"},
@@ -66,7 +67,7 @@ func TestCompileRefusesPolicies(t *testing.T) {
 		{"an unknown region", []config.Record{{Name: "a", Policy: "latency", Answers: []config.Answer{{ID: "x", Region: "mars"}}}}, `unknown region "mars"`},
 		{"a weight out of range", []config.Record{{Name: "a", Policy: "weighted", Answers: []config.Answer{{ID: "x", Weight: 256}}}}, "weight"},
 		{"an answer without values", []config.Record{{Name: "a", Policy: "weighted", Answers: []config.Answer{{ID: "x", Weight: 1}}}}, "no values"},
-		{"a policy for a delegation", []config.Record{{Name: "a", Type: "NS", Policy: "weighted", Answers: []config.Answer{{ID: "x", Weight: 1, Values: []string{"ns.example.com."}}}}}, "neither a policy nor an alias"},
+		{"a policy for a delegation", []config.Record{{Name: "a", Type: "NS", Policy: "weighted", Answers: []config.Answer{{ID: "x", Weight: 1, Values: []string{"ns.example.com."}}}}}, "a delegation can have neither a policy nor an alias"},
 		{"the same record twice", []config.Record{{Name: "a", Values: []string{"192.0.2.1"}}, {Name: "a", Values: []string{"192.0.2.2"}}}, "also given"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

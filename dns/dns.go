@@ -13,9 +13,11 @@
 package dns
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
+	"github.com/meridian-edge/meridian/dns/zone"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
 	"github.com/meridian-edge/meridian/steer/geo"
@@ -27,15 +29,46 @@ type Places interface {
 }
 
 // Deps are the organs a compiled set of zones points at, and the facts about this node that go into it. The zero Deps work:
-// everything is up and nobody's place is known.
+// everything is up and nobody's place is known. The functions must be safe for concurrent use; all but Hosts are called only
+// while zones are compiled.
 type Deps struct {
 	Health  steer.Health                  // nil: everything is up
 	Places  Places                        // nil: everybody is unknown
 	From    geo.Point                     // where this edge is: distance starts here for clients whose place is unknown
 	Slot    func(check string) steer.Slot // the board's slot of a check; nil: steer.Always
 	Regions map[string]geo.Point          // places of the regions answers name
-	Serial  uint32                        // SOA serial of every zone; must rise (RFC 1982) from one generation to the next
+	Serial  uint32                        // SOA serial of zones that bring none; must rise (RFC 1982) from one generation to the next
+
+	// Endpoint is the board's slot of the i-th endpoint of a pool in the configuration given to Compile, for aliases to pools.
+	// nil: the slot of the pool's check.
+	Endpoint func(pool string, i int) steer.Slot
+	// Hosts is what is known of a name outside our zones, for aliases to hosts. It is called for every query, and must neither
+	// block nor allocate. nil: nothing is known, and such aliases are answered with SERVFAIL.
+	Hosts func(host string) HostAnswer
+	// Data are zones, or the further records of zones of the configuration, by their name in lower case with its final dot: from
+	// zone files, transfers and catalogs. A nil Data is a zone that is ours and not there yet: it is answered with SERVFAIL.
+	Data map[string]*zone.Data
+	// Previous are the zones whose unchanged parts are taken over. nil: everything is compiled.
+	Previous *Zones
 }
+
+// HostAnswer is what is known of a host: the last good answer.
+type HostAnswer struct {
+	Addrs []netip.Addr // of both families; empty: nothing is known yet. It must not change
+	TTL   uint32       // seconds
+}
+
+// ZoneError is why a zone from Deps.Data is not served as it is there. Its previous version goes on being served; without one,
+// it is answered with SERVFAIL.
+type ZoneError struct {
+	Zone string // with the final dot
+	Err  error
+}
+
+func (e ZoneError) Error() string { return fmt.Sprintf("zone %s: %v", e.Zone, e.Err) }
+
+// Unwrap returns Err.
+func (e ZoneError) Unwrap() error { return e.Err }
 
 // Transport is what carried a query. It decides how large an answer may be.
 type Transport uint8
@@ -99,6 +132,9 @@ type Info struct {
 	Scope     uint8  // of the client subnet in the answer
 	Truncated bool
 	Dropped   Reason // not NotDropped: nothing was appended
+	// Handover marks what is no plain query: another opcode, a question for AXFR or IXFR, or a message with TSIG. The reply
+	// refuses it, and is for servers that have nothing to hand it to (see transfer.Message).
+	Handover bool
 
 	zone int // index of the zone plus one; 0: outside
 }
@@ -106,93 +142,43 @@ type Info struct {
 // Zones is one immutable generation of everything this server answers for. The nil Zones answer SERVFAIL to every well-formed
 // query: nothing has been loaded yet.
 type Zones struct {
+	env    *env
 	deps   Deps
 	health steer.Health
-	zones  []zone
-	nodes  []node
-	table  table
-	leaves []blob // what steer's picks point at
+	units  []*unit
+	apexes apexTable
+	errs   []ZoneError
 }
 
-// Names returns the zones' names, with the final dot, in the order of the configuration. The nil Zones have none.
+// Names returns the zones' names, with the final dot: first those of the configuration in its order, then the others. The nil
+// Zones have none.
 func (z *Zones) Names() []string {
 	if z == nil {
 		return nil
 	}
-	names := make([]string, len(z.zones))
-	for i := range z.zones {
-		names[i] = z.zones[i].name
+	names := make([]string, len(z.units))
+	for i, u := range z.units {
+		names[i] = u.name
 	}
 	return names
 }
 
-// zone is what all nodes of one zone share.
-type zone struct {
-	name     string
-	index    int  // plus one, for Info
-	wireLen  int  // of the name
-	negative blob // the SOA with the negative TTL (RFC 2308 section 3)
-}
-
-// node is a name that exists: it has records, or one below it does (an empty non-terminal, RFC 4592 section 2.2.2).
-type node struct {
-	name     []byte // wire form, lower case
-	zone     *zone
-	wildcard *node     // "*" directly below
-	cut      *referral // the name is at or below a delegation
-	atCut    bool      // it is the delegation point itself
-	sets     []rrset
-	cname    *rrset // one of sets
-	any      *rrset // what ANY gets (RFC 8482 section 4.1); nil: HINFO
-}
-
-// set returns the node's RRset of a type, or nil.
-func (n *node) set(typ uint16) *rrset {
-	for i := range n.sets {
-		if n.sets[i].typ == typ {
-			return &n.sets[i]
-		}
+// Errors are the zones from Deps.Data that are not served as they are there, in the order of Names.
+func (z *Zones) Errors() []ZoneError {
+	if z == nil {
+		return nil
 	}
-	return nil
+	return z.errs
 }
 
-// rrset is what is known under one name and type: one answer, or a policy that picks one.
-type rrset struct {
-	typ     uint16
-	leaf    int         // into Zones.leaves; unused with tree
-	tree    *steer.Tree // nil: the answer is always the same
-	multi   bool        // the tree has a multivalue group: several leaves may answer together
-	choices []int       // every leaf that can be the answer
-	about   *about
-}
-
-// about is where an rrset comes from, for explain.
-type about struct {
-	name, typ, policy string
-	line              int
-}
-
-// blob is one or more RRs in wire form, ready to copy. Every owner is a two-octet pointer at the question's name; a copy that
-// belongs elsewhere has its owners patched.
-type blob struct {
-	wire   []byte
-	ends   []uint16 // where each RR ends in wire
-	target []byte   // of a CNAME: its target in wire form, lower case
-	extra  []extra  // additional records that go with it
-	id     string   // of the answer, for explain; empty: the record has one answer only
-	// Signatures and their DO variant go here once zones are signed.
-}
-
-// extra is a group of additional RRs of one owner and type, owners written out.
-type extra struct {
-	wire     []byte
-	count    uint16
-	required bool // in-domain glue: without it the answer is truncated (RFC 9471 section 3)
-}
-
-// referral is a delegation as it is handed out.
-type referral struct {
-	ns      blob
-	nameLen int // of the delegation point in wire form
-	about   *about
+// Records is the number of records in all zones, steered answers included.
+func (z *Zones) Records() int {
+	if z == nil {
+		return 0
+	}
+	n := 0
+	for _, u := range z.units {
+		n += u.records
+	}
+	return n
 }

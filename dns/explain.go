@@ -1,12 +1,14 @@
 package dns
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
 
 	mdns "github.com/miekg/dns"
 
+	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
 	"github.com/meridian-edge/meridian/steer/geo"
@@ -31,7 +33,7 @@ type Explanation struct {
 type Hop struct {
 	Name   string      `json:"name"`
 	Zone   string      `json:"zone,omitempty"`   // empty: outside our zones
-	Match  string      `json:"match"`            // exact, wildcard, empty (an empty non-terminal), delegation, nxdomain, outside
+	Match  string      `json:"match"`            // exact, wildcard, empty (an empty non-terminal), delegation, dname, nxdomain, outside
 	Node   string      `json:"node,omitempty"`   // the name that was found; for nxdomain the closest encloser
 	Record string      `json:"record,omitempty"` // name, type and policy of the record that answered; empty: none has the type
 	Line   int         `json:"line,omitempty"`   // of the record in the configuration
@@ -107,39 +109,92 @@ func rcodeName(rcode uint16) string {
 	return fmt.Sprintf("RCODE%d", rcode)
 }
 
-// hop notes what a name was found to be.
-func (e *Explanation) hop(name []byte, n *node, how match) {
+// hop notes what a name was found to be. Like the other methods that note something it does nothing for a nil Explanation.
+func (e *Explanation) hop(name []byte, u *unit, n node, how match) {
+	if e == nil {
+		return
+	}
 	h := Hop{Name: nameText(name), Match: how.String()}
-	if n != nil {
-		h.Zone, h.Node = n.zone.name, nameText(n.name)
-		if how == exact && len(n.sets) == 0 {
+	if u != nil {
+		h.Zone, h.Node = u.name, nameText(u.nodeName(n))
+		switch {
+		case how == exact && u.count(n) == 0:
 			h.Match = "empty"
-		}
-		if how == delegated {
-			h.Node = nameText(name[len(name)-n.cut.nameLen:])
-			h.setRecord(n.cut.about)
+		case how == delegated:
+			h.setRecord(u, n, dnswire.TypeNS)
 		}
 	}
 	e.Hops = append(e.Hops, h)
 }
 
-func (h *Hop) setRecord(a *about) {
-	h.Record, h.Line = fmt.Sprintf("%s %s %s", a.name, a.typ, a.policy), a.line
+// setRecord says where a set comes from.
+func (h *Hop) setRecord(u *unit, n node, typ uint16) {
+	name, kind := nameText(u.nodeName(n)), mdns.Type(typ).String()
+	policy, line := "simple", 0
+	if r := u.record(u.nodeName(n), typ); r != nil {
+		line = r.Line
+		switch {
+		case r.Alias != nil:
+			policy = "alias of " + aliasText(r.Alias)
+		case r.Policy != "":
+			policy = r.Policy
+		}
+	} else if u.config != nil && len(u.nodeName(n)) == u.apexLen {
+		line = u.config.Line // SOA and NS are made from the zone
+	}
+	h.Record, h.Line = fmt.Sprintf("%s %s %s", name, kind, policy), line
+}
+
+// record finds the record of the configuration that a set was made of; nil: it comes from the data, or is made.
+func (u *unit) record(name []byte, typ uint16) *config.Record {
+	if u.config == nil {
+		return nil
+	}
+	for i := range u.config.Records {
+		r := &u.config.Records[i]
+		if t, err := ParseType(r.Type); err != nil || t != typ {
+			continue
+		}
+		if wire, err := parseName(r.Name); err == nil && bytes.Equal(wire, name) {
+			return r
+		}
+	}
+	return nil
+}
+
+func aliasText(a *config.Alias) string {
+	switch {
+	case a.Host != "":
+		return "host " + a.Host
+	case a.Pool != "":
+		return "pool " + a.Pool
+	case a.Distribution != "":
+		return "distribution " + a.Distribution
+	case a.Accelerator != "":
+		return "accelerator " + a.Accelerator
+	}
+	return a.Record
 }
 
 // chosen notes the record that answers.
-func (e *Explanation) chosen(z *Zones, set *rrset, picks []int) {
+func (e *Explanation) chosen(u *unit, n node, s set, picks []int) {
+	if e == nil {
+		return
+	}
 	h := &e.Hops[len(e.Hops)-1]
-	h.setRecord(set.about)
+	h.setRecord(u, n, s.typ)
 	for _, leaf := range picks {
-		if id := z.leaves[leaf].id; id != "" {
+		if id := u.leaves[leaf].id; id != "" {
 			h.Chosen = append(h.Chosen, id)
 		}
 	}
 }
 
 // steered notes what a policy chose and why.
-func (e *Explanation) steered(z *Zones, set *rrset, picks []int, steps steer.Trace) {
-	e.chosen(z, set, picks)
+func (e *Explanation) steered(u *unit, n node, s set, picks []int, steps steer.Trace) {
+	if e == nil {
+		return
+	}
+	e.chosen(u, n, s, picks)
 	e.Hops[len(e.Hops)-1].Steps = steps
 }

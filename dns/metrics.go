@@ -58,7 +58,7 @@ type tallies struct {
 func newTallies(z *Zones) *tallies {
 	zones := 1
 	if z != nil {
-		zones += len(z.zones)
+		zones += len(z.units)
 	}
 	return &tallies{zones: z, cells: make([]atomic.Pointer[prometheus.Counter], zones*transports*rcodeSlots)}
 }

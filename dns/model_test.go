@@ -97,6 +97,7 @@ func (r *modelReply) String() string {
 
 func (m *model) resolve(name, qtype string) *modelReply {
 	r := &modelReply{rcode: "NOERROR"}
+	seen := []string{}
 	for first := true; ; first = false {
 		z := m.zoneFor(name)
 		if z == nil {
@@ -105,12 +106,39 @@ func (m *model) resolve(name, qtype string) *modelReply {
 			}
 			return r
 		}
-		r.aa = true
-		if cut := z.cutAbove(name); cut != "" {
-			r.aa = !first
-			m.refer(r, z, cut)
+		inner := false
+		if above := m.zoneFor(up(name)); qtype == "DS" && first && name == z.origin && above != nil {
+			z, inner = above, true // RFC 4035 section 3.1.4.1
+		}
+		if slices.Contains(seen, name) || len(seen) > 16 {
 			return r
 		}
+		seen = append(seen, name)
+		r.aa = true
+		owner, typ := z.hider(name)
+		if typ == "NS" && !(qtype == "DS" && owner == name) {
+			r.aa = !first
+			m.refer(r, z, owner)
+			return r
+		}
+		if typ == "DNAME" {
+			dname := z.at(owner, "DNAME")[0]
+			if line := dname.text(owner); !slices.Contains(r.answer, line) {
+				r.answer = append(r.answer, line)
+			}
+			target := strings.TrimSuffix(name, owner) + dname.value
+			if len(target) > 254 { // one octet more in wire form
+				r.rcode = "YXDOMAIN"
+				return r
+			}
+			r.answer = append(r.answer, modelRecord{name, "CNAME", target}.text(name))
+			if qtype == "CNAME" {
+				return r
+			}
+			name = target
+			continue
+		}
+		negative := "ns: " + z.at(z.origin, "SOA")[0].text(z.origin)
 		source := name
 		if !z.exists(name) {
 			encloser := up(name)
@@ -118,13 +146,18 @@ func (m *model) resolve(name, qtype string) *modelReply {
 				encloser = up(encloser)
 			}
 			if source = "*." + encloser; !z.exists(source) {
-				r.rcode = "NXDOMAIN"
-				r.authority = append(r.authority, "ns: "+z.at(z.origin, "SOA")[0].text(z.origin))
+				if !inner {
+					r.rcode = "NXDOMAIN"
+				}
+				r.authority = append(r.authority, negative)
 				return r
 			}
 		}
-		if cname := z.at(source, "CNAME"); len(cname) > 0 && qtype != "CNAME" {
+		if cname := z.at(source, "CNAME"); len(cname) > 0 {
 			r.answer = append(r.answer, cname[0].text(name))
+			if qtype == "CNAME" {
+				return r
+			}
 			name = cname[0].value
 			continue
 		}
@@ -133,30 +166,30 @@ func (m *model) resolve(name, qtype string) *modelReply {
 			r.answer = append(r.answer, rr.text(name))
 		}
 		if len(found) == 0 {
-			r.authority = append(r.authority, "ns: "+z.at(z.origin, "SOA")[0].text(z.origin))
+			r.authority = append(r.authority, negative)
 		}
 		return r
 	}
 }
 
-// cutAbove is the uppermost delegation at or above a name.
-func (z *modelZone) cutAbove(name string) string {
-	for _, s := range suffixes(name, z.origin) {
-		if len(z.at(s, "NS")) > 0 {
-			return s
+// hider is the uppermost delegation at or above a name, or DNAME above it.
+func (z *modelZone) hider(name string) (owner, typ string) {
+	for _, s := range append([]string{z.origin}, suffixes(name, z.origin)...) {
+		switch {
+		case s != z.origin && len(z.at(s, "NS")) > 0:
+			return s, "NS"
+		case s != name && len(z.at(s, "DNAME")) > 0:
+			return s, "DNAME"
 		}
 	}
-	return ""
+	return "", ""
 }
 
 func (m *model) refer(r *modelReply, z *modelZone, cut string) {
 	for _, ns := range z.at(cut, "NS") {
 		r.authority = append(r.authority, "ns: "+ns.text(cut))
-		// A name of another zone of ours is that zone's, glue or not.
-		if home := m.zoneFor(ns.value); home != nil {
-			for _, a := range home.at(ns.value, "A") {
-				r.additional = append(r.additional, "ar: "+a.text(ns.value))
-			}
+		for _, a := range z.at(ns.value, "A") { // glue comes from the zone itself
+			r.additional = append(r.additional, "ar: "+a.text(ns.value))
 		}
 	}
 }
@@ -174,12 +207,14 @@ func genZone(t *rapid.T, origin string) modelZone {
 	soa := fmt.Sprintf("ns.%s hostmaster.%s 7 7200 900 1209600 5", origin, origin)
 	z.records = append(z.records, modelRecord{origin, "SOA", soa}, modelRecord{origin, "NS", "ns." + origin})
 	for range rapid.IntRange(0, 6).Draw(t, "records") {
-		r := modelRecord{name: genName(origin).Draw(t, "name"), typ: rapid.SampledFrom([]string{"A", "TXT", "CNAME", "NS"}).Draw(t, "type")}
+		r := modelRecord{name: genName(origin).Draw(t, "name"), typ: rapid.SampledFrom([]string{"A", "TXT", "CNAME", "NS", "DNAME", "DS"}).Draw(t, "type")}
 		switch r.typ {
 		case "A":
 			r.value = fmt.Sprintf("192.0.2.%d", rapid.IntRange(1, 2).Draw(t, "address"))
 		case "TXT":
 			r.value = `"x"`
+		case "DS":
+			r.value = "1 8 2 ABCD"
 		default:
 			r.value = genName("z.").Draw(t, "target")
 		}
@@ -195,6 +230,10 @@ func (z *modelZone) accepts(r modelRecord) bool {
 	case slices.Contains(z.records, r):
 		return false
 	case r.typ == "CNAME" && len(here) > 0, len(z.at(r.name, "CNAME")) > 0:
+		return false
+	case r.typ == "DNAME" && (len(z.at(r.name, "DNAME")) > 0 || strings.HasPrefix(r.name, "*.")):
+		return false
+	case r.typ == "DS" && r.name == z.origin:
 		return false
 	case r.typ == "NS" && (strings.HasPrefix(r.name, "*.") || r.name == z.origin):
 		return false
@@ -235,7 +274,7 @@ func TestLookupEqualsTheModel(t *testing.T) {
 		}
 		client := &dns.Client{Random: rapid.Uint64().Draw(t, "random")}
 		for range 20 {
-			name, qtype := genName("z.").Draw(t, "qname"), rapid.SampledFrom([]string{"A", "TXT", "CNAME", "NS", "MX"}).Draw(t, "qtype")
+			name, qtype := genName("z.").Draw(t, "qname"), rapid.SampledFrom([]string{"A", "TXT", "CNAME", "NS", "MX", "DNAME", "DS"}).Draw(t, "qtype")
 			// Over TCP, so that nothing is left out.
 			reply, _ := z.Answer(nil, question(name, mdns.StringToType[qtype]), client, dns.TCP)
 			var got mdns.Msg

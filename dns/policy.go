@@ -9,13 +9,12 @@ import (
 	"strings"
 
 	"github.com/meridian-edge/meridian/config"
-	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
 	"github.com/meridian-edge/meridian/steer/geo"
 )
 
-// compileSet turns a record into its rrset: one leaf when the answer is always the same, a tree when a policy picks it.
-func (c *compiler) compileSet(s *source) error {
+// compileSet turns a record into its set: one answer when it is always the same, a tree when a policy picks it.
+func (b *builder) compileSet(s *source) error {
 	if s.compiled {
 		return nil
 	}
@@ -24,39 +23,31 @@ func (c *compiler) compileSet(s *source) error {
 	}
 	s.visiting = true
 	defer func() { s.visiting = false }()
-	set := rrset{typ: s.typ}
+	var err error
 	switch r := s.record; {
-	case (s.typ == dnswire.TypeNS || s.typ == dnswire.TypeSOA) && (r.Alias != nil || len(r.Answers) > 0):
-		return errors.New("neither a policy nor an alias can stand here") // every server of a zone must name the same ones
-	case r.Alias != nil: // answered as if asked at the target, with the target's TTL
-		target, err := c.aliasTarget(s, r.Alias)
-		if err != nil {
-			return err
-		}
-		if err := c.compileSet(target); err != nil {
-			return fmt.Errorf("alias to %s: %w", target, err)
-		}
-		set = target.set
+	case r.Alias != nil:
+		err = b.compileAlias(s, r.Alias)
 	case len(r.Answers) == 0:
-		b, err := compileValues(s.typ, r.TTL, r.Values)
-		if err != nil {
-			return err
-		}
-		set.leaf = c.addLeaf(b)
-		set.choices = []int{set.leaf}
+		s.blob, err = compileValues(s.typ, r.TTL, r.Values)
 	default:
-		group, err := c.policyGroup(s)
-		if err != nil {
-			return err
+		if s.group, err = b.policyGroup(s); err == nil {
+			err = b.steer(s)
 		}
-		if set.tree, err = steer.Compile(group); err != nil {
-			return err
-		}
-		s.group = group
-		set.choices, set.multi = leavesOf(group, nil), hasMultivalue(group)
 	}
-	set.about = describe(s)
-	s.set, s.compiled = set, true
+	s.compiled = err == nil
+	return err
+}
+
+// steer makes a set's tree of its group.
+func (b *builder) steer(s *source) error {
+	tree, err := steer.Compile(s.group)
+	if err != nil {
+		return err
+	}
+	s.steered = &steered{
+		tree: tree, choices: leavesOf(s.group, nil), multi: hasPolicy(s.group, steer.Multivalue),
+		together: s.record.Together && hasPolicy(s.group, steer.Simple, steer.Weighted, steer.Multivalue),
+	}
 	return nil
 }
 
@@ -73,64 +64,22 @@ func leavesOf(g *steer.Group, leaves []int) []int {
 	return leaves
 }
 
-func hasMultivalue(g *steer.Group) bool {
-	return g.Policy == steer.Multivalue || slices.ContainsFunc(g.Members, func(m steer.Member) bool {
-		return m.Alias != nil && hasMultivalue(m.Alias)
+// hasPolicy reports whether a group, or one below it, chooses among several by one of the policies.
+func hasPolicy(g *steer.Group, policies ...steer.Policy) bool {
+	return len(g.Members) > 1 && slices.Contains(policies, g.Policy) || slices.ContainsFunc(g.Members, func(m steer.Member) bool {
+		return m.Alias != nil && hasPolicy(m.Alias, policies...)
 	})
 }
 
-func describe(s *source) *about {
-	a := &about{name: s.record.Name, typ: strings.ToUpper(s.record.Type), policy: s.record.Policy, line: s.record.Line}
-	switch {
-	case s.record.Alias != nil:
-		a.policy = "alias of " + s.record.Alias.Record
-	case a.policy == "":
-		a.policy = "simple"
-	}
-	return a
-}
-
-func (c *compiler) addLeaf(b blob) int {
-	c.leaves = append(c.leaves, b)
-	return len(c.leaves) - 1
-}
-
-// aliasTarget finds the record of the same zone and type that an alias points at.
-func (c *compiler) aliasTarget(s *source, alias *config.Alias) (*source, error) {
-	name, err := parseName(alias.Record)
-	if err != nil {
-		return nil, fmt.Errorf("alias: %w", err)
-	}
-	target := c.sets[setKey{s.zone, string(name), s.typ}]
-	if target == nil {
-		return nil, fmt.Errorf("alias to %s: no %s record there", alias.Record, strings.ToUpper(s.record.Type))
-	}
-	return target, nil
-}
-
-// groupOf is the group an alias member points at: the target's own policy, or a group of one for a simple record.
-func (c *compiler) groupOf(s *source) (*steer.Group, error) {
-	if err := c.compileSet(s); err != nil {
-		return nil, err
-	}
-	switch {
-	case s.group != nil:
-	case s.record.Alias != nil:
-		target, err := c.aliasTarget(s, s.record.Alias)
-		if err != nil {
-			return nil, err
-		}
-		return c.groupOf(target)
-	default:
-		s.group = &steer.Group{Name: groupName(s), Members: []steer.Member{{ID: "values", Slot: steer.Always, Leaf: s.set.leaf}}}
-	}
-	return s.group, nil
+func (b *builder) addLeaf(l leaf) int {
+	b.u.leaves = append(b.u.leaves, l)
+	return len(b.u.leaves) - 1
 }
 
 func groupName(s *source) string { return s.record.Name + " " + strings.ToUpper(s.record.Type) }
 
 // policyGroup describes a policy record to steer.
-func (c *compiler) policyGroup(s *source) (*steer.Group, error) {
+func (b *builder) policyGroup(s *source) (*steer.Group, error) {
 	policy, err := steer.ParsePolicy(s.record.Policy)
 	if err != nil {
 		return nil, err
@@ -142,9 +91,15 @@ func (c *compiler) policyGroup(s *source) (*steer.Group, error) {
 	if policy == steer.Failover { // steer tries members as listed
 		slices.SortStableFunc(answers, func(a, b *config.Answer) int { return cmp.Compare(roleRank(a.Role), roleRank(b.Role)) })
 	}
+	if s.record.Together { // equal draws then mean equal ids, in whatever order the records list them
+		switch policy {
+		case steer.Weighted, steer.Simple, steer.Multivalue:
+			slices.SortStableFunc(answers, func(a, b *config.Answer) int { return cmp.Compare(a.ID, b.ID) })
+		}
+	}
 	group := &steer.Group{Name: groupName(s), Policy: policy, Members: make([]steer.Member, len(answers))}
 	for i, a := range answers {
-		if group.Members[i], err = c.member(s, a); err != nil {
+		if group.Members[i], err = b.member(s, a); err != nil {
 			return nil, fmt.Errorf("answer %q: %w", a.ID, err)
 		}
 	}
@@ -161,7 +116,7 @@ func roleRank(role string) int {
 	return 1
 }
 
-func (c *compiler) member(s *source, a *config.Answer) (steer.Member, error) {
+func (b *builder) member(s *source, a *config.Answer) (steer.Member, error) {
 	m := steer.Member{
 		ID: a.ID, Slot: steer.Always, Bias: a.Bias,
 		Country: a.Country, Continent: a.Continent, Subdivision: a.Subdivision, Default: a.Default,
@@ -170,8 +125,9 @@ func (c *compiler) member(s *source, a *config.Answer) (steer.Member, error) {
 		return m, fmt.Errorf("weight %d is not in 0-255", a.Weight)
 	}
 	m.Weight = uint8(a.Weight)
-	if a.Check != "" && c.deps.Slot != nil {
-		m.Slot = c.deps.Slot(a.Check)
+	if a.Check != "" {
+		b.use(factSlot, a.Check)
+		m.Slot = b.env.slot(a.Check)
 	}
 	for _, block := range a.CIDRs {
 		m.CIDRs = append(m.CIDRs, netip.Prefix.Masked(block))
@@ -180,26 +136,19 @@ func (c *compiler) member(s *source, a *config.Answer) (steer.Member, error) {
 	case a.HasPoint:
 		m.Point = geo.At(a.Lat, a.Lon)
 	case a.Region != "":
-		point, ok := c.deps.Regions[a.Region]
+		b.use(factRegion, a.Region)
+		point, ok := b.env.deps.Regions[a.Region]
 		if !ok {
 			return m, fmt.Errorf("unknown region %q", a.Region)
 		}
 		m.Point = point
 	}
 	if a.Alias == nil {
-		b, err := compileValues(s.typ, s.record.TTL, a.Values)
-		b.id = a.ID
-		m.Leaf = c.addLeaf(b)
-		return m, err
-	}
-	target, err := c.aliasTarget(s, a.Alias)
-	if err != nil {
+		answer, err := compileValues(s.typ, s.record.TTL, a.Values)
+		m.Leaf = b.addLeaf(leaf{blob: answer, id: a.ID})
 		return m, err
 	}
 	m.EvaluateTargetHealth = a.EvaluateTargetHealth
-	m.Alias, err = c.groupOf(target)
-	if err != nil {
-		err = fmt.Errorf("alias to %s: %w", target, err)
-	}
+	err := b.aliasMember(s, a, &m)
 	return m, err
 }

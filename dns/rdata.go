@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,8 +45,6 @@ func parseType(name string) (uint16, error) {
 		return 0, err
 	}
 	switch {
-	case typ == mdns.TypeDNAME:
-		return 0, errors.New("DNAME records are not supported")
 	case typ == 0 || typ == mdns.TypeOPT || typ >= 128 && typ <= 255: // meta types, RFC 6895 section 3.1
 		return 0, fmt.Errorf("%s is not a record type for zones", name)
 	}
@@ -57,33 +57,38 @@ func compileValues(typ uint16, ttl time.Duration, values []string) (blob, error)
 		return blob{}, errors.New("no values")
 	}
 	var b blob
-	seen := map[string]bool{}
 	for _, value := range values {
 		rr, err := compileRR(typ, ttl, value)
 		if err != nil {
 			return blob{}, err
 		}
-		if seen[string(rr)] {
+		if b.has(rr) {
 			continue
 		}
-		seen[string(rr)] = true
 		b.wire = append(b.wire, rr...)
+		b.n++
 		if len(b.wire) > maxBlob {
 			return blob{}, fmt.Errorf("values need more than %d octets", maxBlob)
 		}
-		b.ends = append(b.ends, uint16(len(b.wire)))
 	}
-	if typ == dnswire.TypeCNAME {
-		if len(b.ends) > 1 {
-			return blob{}, errors.New("more than one value for a CNAME")
-		}
-		b.target = lower(b.wire[fixedLen:])
+	if isSingle(typ) && b.n > 1 {
+		return blob{}, fmt.Errorf("more than one value for a %s", mdns.Type(typ))
 	}
 	return b, nil
 }
 
+// isSingle reports whether a name has at most one record of a type.
+func isSingle(typ uint16) bool {
+	return typ == dnswire.TypeCNAME || typ == mdns.TypeDNAME || typ == dnswire.TypeSOA
+}
+
 // compileRR packs one RR whose owner is a pointer at the question's name.
 func compileRR(typ uint16, ttl time.Duration, value string) ([]byte, error) {
+	if typ == dnswire.TypeA || typ == dnswire.TypeAAAA {
+		if addr, err := netip.ParseAddr(value); err == nil && addr.Zone() == "" && addr.Is4() == (typ == dnswire.TypeA) {
+			return appendAddress(nil, clampTTL(ttl), addr), nil
+		}
+	}
 	if strings.ContainsAny(value, "\r\n") {
 		return nil, fmt.Errorf("value %q: line break", value)
 	}
@@ -100,67 +105,142 @@ func compileRR(typ uint16, ttl time.Duration, value string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("value %q of type %s: %w", value, name, err)
 	}
-	if end < 1+fixedLen-ownerLen+1 {
+	// RFC 3597 section 5 has a way to say that there is no data; saying nothing is a slip.
+	if end < 1+fixedLen-ownerLen+1 && !strings.HasPrefix(value, `\#`) {
 		return nil, fmt.Errorf("value %q of type %s is empty", value, name)
 	}
 	// The root owner is one octet; the pointer takes its place.
 	return append(binary.BigEndian.AppendUint16(nil, qnamePtr), buf[1:end]...), nil
 }
 
+// appendHead appends what stands before the data of an RR of class IN.
+func appendHead(dst []byte, typ uint16, ttl uint32, size int) []byte {
+	return append(dst, qnamePtr>>8, qnamePtr&0xFF, byte(typ>>8), byte(typ), 0, byte(dnswire.ClassIN),
+		byte(ttl>>24), byte(ttl>>16), byte(ttl>>8), byte(ttl), byte(size>>8), byte(size))
+}
+
+// appendAddress appends an A or AAAA record.
+func appendAddress(dst []byte, ttl uint32, addr netip.Addr) []byte {
+	if addr.Is4() {
+		a := addr.As4()
+		return append(appendHead(dst, dnswire.TypeA, ttl, 4), a[:]...)
+	}
+	a := addr.As16()
+	return append(appendHead(dst, dnswire.TypeAAAA, ttl, 16), a[:]...)
+}
+
 func clampTTL(ttl time.Duration) uint32 {
 	return uint32(min(max(ttl/time.Second, 0), maxTTL))
 }
 
-// rr returns the i-th RR of the blob.
-func (b *blob) rr(i int) []byte {
-	start := 0
-	if i > 0 {
-		start = int(b.ends[i-1])
-	}
-	return b.wire[start:b.ends[i]]
+// rrEnd is where the RR at an offset of compiled wire form ends.
+func rrEnd(wire []byte, at int) int {
+	return at + fixedLen + int(binary.BigEndian.Uint16(wire[at+fixedLen-2:]))
 }
 
-// owned returns the blob's RRs with the owner written out, for sections where it is not the question's name.
-func (b *blob) owned(owner []byte) []byte {
-	var out []byte
-	for i := range b.ends {
-		out = append(append(out, owner...), b.rr(i)[ownerLen:]...)
-	}
-	return out
-}
-
-// targets returns the names in the data of the blob's RRs that additional section processing follows, lower-cased
-// (RFC 1035 section 3.3, RFC 2782).
-func (b *blob) targets() [][]byte {
-	var names [][]byte
-	for i := range b.ends {
-		rr := b.rr(i)
-		skip := 0
-		switch binary.BigEndian.Uint16(rr[ownerLen:]) {
-		case dnswire.TypeNS:
-		case dnswire.TypeMX:
-			skip = 2
-		case dnswire.TypeSRV:
-			skip = 6
-		default:
-			return nil
-		}
-		if len(rr) <= fixedLen+skip {
-			continue
-		}
-		name := lower(rr[fixedLen+skip:])
-		if !containsName(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func containsName(names [][]byte, name []byte) bool {
-	for _, n := range names {
-		if bytes.Equal(n, name) {
+// has reports whether an RR is one of the blob's.
+func (b *blob) has(rr []byte) bool {
+	for at := 0; at < len(b.wire); {
+		end := rrEnd(b.wire, at)
+		if bytes.Equal(b.wire[at:end], rr) {
 			return true
+		}
+		at = end
+	}
+	return false
+}
+
+// appendOwned appends RRs with the owner written out, for sections where it is not the question's name.
+func appendOwned(dst, wire, owner []byte) []byte {
+	for at := 0; at < len(wire); {
+		end := rrEnd(wire, at)
+		dst = append(append(dst, owner...), wire[at+ownerLen:end]...)
+		at = end
+	}
+	return dst
+}
+
+// target is a name that an answer leads to.
+type target struct {
+	name  []byte // lower case
+	other uint16 // type besides A and AAAA that is wanted there; 0: none
+	only  bool   // other is all that is wanted
+}
+
+// targets returns the names in the data of RRs that additional section processing follows (RFC 1035 section 3.3, RFC 2782, RFC
+// 3403 section 4.1, RFC 9460 section 4.1). owner is the name that a target of "." stands for; nil: none.
+func targets(wire, owner []byte) []target {
+	var found []target
+	for at := 0; at < len(wire); {
+		end := rrEnd(wire, at)
+		t := rrTarget(binary.BigEndian.Uint16(wire[at+ownerLen:]), wire[at+fixedLen:end], owner)
+		at = end
+		if t.name != nil && !slices.ContainsFunc(found, func(o target) bool { return bytes.Equal(o.name, t.name) && o.other == t.other }) {
+			found = append(found, t)
+		}
+	}
+	return found
+}
+
+func rrTarget(typ uint16, data, owner []byte) target {
+	t := target{}
+	skip := 0
+	switch typ {
+	case dnswire.TypeNS:
+	case dnswire.TypeMX:
+		skip = 2
+	case dnswire.TypeSRV:
+		skip = 6
+	case mdns.TypeSVCB, mdns.TypeHTTPS:
+		skip = 2
+		if len(data) > 3 && data[0]|data[1] == 0 {
+			t.other, owner = typ, nil // AliasMode, where "." means that there is no service
+		}
+	case mdns.TypeNAPTR:
+		skip = 4
+		for i := range 3 { // flags, services, regexp
+			if skip >= len(data) {
+				return t
+			}
+			if i == 0 && data[skip] == 1 && data[skip+1]|0x20 == 's' {
+				t.other, t.only = dnswire.TypeSRV, true
+			} else if i == 0 && !(data[skip] == 1 && data[skip+1]|0x20 == 'a') {
+				return t // the replacement is no host
+			}
+			skip += 1 + int(data[skip])
+		}
+		owner = nil
+	default:
+		return t
+	}
+	if skip >= len(data) || !isName(data[skip:]) {
+		return t
+	}
+	t.name = lower(data[skip:])
+	if len(t.name) == 1 && typ != dnswire.TypeNS && typ != dnswire.TypeMX {
+		t.name = owner
+	}
+	return t
+}
+
+// isName reports whether data begins with an uncompressed name. Data from elsewhere may be anything.
+func isName(data []byte) bool {
+	for at := 0; at < len(data) && at < dnswire.MaxName; at += 1 + int(data[at]) {
+		if data[at] == 0 {
+			return true
+		}
+		if data[at] > 63 {
+			return false
 		}
 	}
 	return false
+}
+
+// nameText is a name in presentation form.
+func nameText(wire []byte) string {
+	name, _, err := mdns.UnpackDomainName(wire, 0)
+	if err != nil {
+		panic("BUG: a compiled name does not unpack: " + err.Error())
+	}
+	return name
 }

@@ -13,7 +13,7 @@ type reply struct {
 	body  int // where the records start
 	limit int // length of msg that must not be passed before OPT is appended
 
-	zone          *zone // that answers; nil: none of ours
+	zone          int // index of the one that answers; -1: none of ours
 	rcode         uint16
 	authoritative bool
 	truncated     bool
@@ -42,7 +42,7 @@ func (r *reply) start(dst, packet []byte, q *dnswire.Query, t Transport) {
 	if q.EDNS {
 		r.limit -= optFixed + r.options.len(q)
 	}
-	r.zone = nil
+	r.zone = -1
 	r.rcode = rcodeNoError
 	r.authoritative, r.truncated, r.wildcard = false, false, false
 	r.counts = [3]uint16{}
@@ -77,46 +77,55 @@ func (r *reply) fits(n int) bool { return len(r.msg)+n <= r.limit }
 
 // put copies a blob's RRs into a section, with owner, an offset into the message, as their owner. It returns false when they do
 // not fit, and the reply is then truncated. draw chooses the RR that comes first.
-func (r *reply) put(section int, b *blob, owner int, draw uint32) bool {
+func (r *reply) put(section int, b blob, owner int, draw uint32) bool {
 	if !r.fits(len(b.wire)) {
 		r.truncate()
 		return false
 	}
 	from, cut := len(r.msg), 0
-	if k := int(uint64(draw) * uint64(len(b.ends)) >> 32); k > 0 {
-		cut = int(b.ends[k-1])
+	if b.n > 1 {
+		for k := int(uint64(draw) * uint64(b.n) >> 32); k > 0; k-- {
+			cut = rrEnd(b.wire, cut)
+		}
 	}
 	r.msg = append(append(r.msg, b.wire[cut:]...), b.wire[:cut]...)
-	r.counts[section] += uint16(len(b.ends))
+	r.counts[section] += uint16(b.n)
 	if owner != dnswire.HeaderLen {
-		for at := from; at < len(r.msg); {
+		for at := from; at < len(r.msg); at = rrEnd(r.msg, at) {
 			binary.BigEndian.PutUint16(r.msg[at:], 0xC000|uint16(owner))
-			at += fixedLen + int(binary.BigEndian.Uint16(r.msg[at+fixedLen-2:]))
 		}
 	}
 	return true
 }
 
 // deny adds the SOA that makes a negative answer cacheable (RFC 2308 section 3).
-func (r *reply) deny(z *zone, owner int) { r.put(inAuthority, &z.negative, owner, 0) }
+func (r *reply) deny(u *unit, owner int) { r.put(inAuthority, u.negative, owner, 0) }
 
 // refer hands out a delegation. Without the addresses of servers inside it the client could not follow, so these must fit.
-func (r *reply) refer(to *referral, owner int) {
-	if !r.put(inAuthority, &to.ns, owner, 0) {
-		return
+func (r *reply) refer(u *unit, ns blob, owner int) {
+	if r.put(inAuthority, ns, owner, 0) {
+		r.additional(u, ns.extra)
 	}
-	r.additional(to.ns.extra)
 }
 
-// additional adds what fits.
-func (r *reply) additional(extras []extra) {
-	for i := range extras {
-		e := &extras[i]
+// additional adds what fits of the records at an offset of a zone's arena; 0: none. In-domain glue must fit (RFC 9471 section 3).
+func (r *reply) additional(u *unit, extra uint32) {
+	if extra == 0 {
+		return
+	}
+	for rest := u.arena[extra:]; ; {
+		count := binary.LittleEndian.Uint16(rest)
+		if count == 0 {
+			return
+		}
+		size, required := int(binary.LittleEndian.Uint16(rest[2:])), rest[4] != 0
+		wire := rest[extraHeader : extraHeader+size]
+		rest = rest[extraHeader+size:]
 		switch {
-		case r.fits(len(e.wire)):
-			r.msg = append(r.msg, e.wire...)
-			r.counts[inAdditional] += e.count
-		case e.required:
+		case r.fits(size):
+			r.msg = append(r.msg, wire...)
+			r.counts[inAdditional] += count
+		case required:
 			r.truncate()
 			return
 		}

@@ -268,14 +268,14 @@ func TestEveryTransportGivesTheSameAnswer(t *testing.T) {
 	}
 }
 
-// desk takes what is no plain query.
-type desk func(ctx context.Context, m *transfer.Message)
+// messageDesk takes what is no plain query.
+type messageDesk func(ctx context.Context, m *transfer.Message)
 
-func (d desk) Handle(ctx context.Context, m *transfer.Message) { d(ctx, m) }
+func (d messageDesk) Handle(ctx context.Context, m *transfer.Message) { d(ctx, m) }
 
 // TestMessagesAreHandedOver: other opcodes, transfers and what is signed, over all transports but UDP.
 func TestMessagesAreHandedOver(t *testing.T) {
-	e := serveEverywhere(t, dns.Options{Messages: desk(func(_ context.Context, m *transfer.Message) {
+	e := serveEverywhere(t, dns.Options{Messages: messageDesk(func(_ context.Context, m *transfer.Message) {
 		whole := m.Plain(nil, question("www.example.org", mdns.TypeA), 0)
 		short := m.Plain([]byte("xx"), question("www.example.org", mdns.TypeA), len(whole)-1)[2:]
 		if len(short) >= len(whole) || short[2]&2 == 0 {
@@ -322,7 +322,7 @@ func TestMessagesAreHandedOver(t *testing.T) {
 
 // TestPanicOfMessagesCostsOneMessage: the server goes on.
 func TestPanicOfMessagesCostsOneMessage(t *testing.T) {
-	e := serveEverywhere(t, dns.Options{Messages: desk(func(context.Context, *transfer.Message) { panic("BUG: made for a test") })})
+	e := serveEverywhere(t, dns.Options{Messages: messageDesk(func(context.Context, *transfer.Message) { panic("BUG: made for a test") })})
 	conn, err := net.Dial("tcp", e.tcp)
 	if err != nil {
 		t.Fatal(err)

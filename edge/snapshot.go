@@ -57,9 +57,13 @@ func (n *Node) build(cfg *config.Config, old *snapshot) (*snapshot, error) {
 	filled, found := n.organs.discover.Fill(cfg)
 	s.found = found
 	s.plan = healthcheck.NewPlan(filled, n.organs.board)
-	s.zones, err = dns.Compile(cfg, dns.Deps{
-		Health: n.organs.board.Alive(), Places: s.places, From: regions[cfg.Edge.Region],
-		Slot: s.plan.Check, Regions: regions, Serial: s.serial,
+	var oldZones *dns.Zones
+	if old != nil {
+		oldZones = old.zones
+	}
+	s.zones, err = dns.Compile(filled, dns.Deps{
+		Health: n.organs.board.Alive(), Places: s.places, From: regions[cfg.Edge.Region], Previous: oldZones,
+		Slot: s.plan.Check, Endpoint: s.plan.Endpoint, Regions: regions, Serial: s.serial,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("zones: %w", err)

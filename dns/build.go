@@ -1,0 +1,495 @@
+package dns
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"slices"
+
+	mdns "github.com/miekg/dns"
+
+	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/dns/zone"
+	"github.com/meridian-edge/meridian/internal/dnswire"
+)
+
+// maxChase is how many CNAMEs of the configuration may follow each other inside one zone (D21).
+const maxChase = 8
+
+// builder makes the unit of one zone.
+type builder struct {
+	env     *env
+	u       *unit
+	sets    map[setKey]*source // of the configuration
+	sources []*source
+	errs    []error // mistakes of the configuration
+	faults  []error // what the data, alone or together with the configuration, has wrong
+
+	name  []byte // of the node that is being gathered
+	items []item // its sets
+	path  []level
+	nodes []node
+	links []link
+}
+
+// setKey names an RRset.
+type setKey struct {
+	name string // wire form, lower case
+	typ  uint16
+}
+
+// item is one RRset on its way into the arena: a record of the configuration, or a set of the data.
+type item struct {
+	typ uint16
+	src *source
+	set zone.Set
+}
+
+// level is a node above the one that is being written, or that node.
+type level struct {
+	node   node
+	name   []byte
+	hidden node // the delegation or DNAME that hides what is below it; 0: none
+}
+
+// link is a set or a leaf whose additional records are to be found.
+type link struct {
+	set   uint32 // offset in the arena; 0: it is a leaf
+	leaf  int
+	owner node
+	cut   bool // the set is a delegation
+}
+
+func (b *builder) fail(err error)  { b.errs = append(b.errs, err) }
+func (b *builder) fault(err error) { b.faults = append(b.faults, err) }
+
+// buildUnit compiles one zone. cfg may be nil, and so may data, but not both unless the zone is not there yet. mistakes are those
+// of the configuration; a fault leaves a unit that is broken.
+func buildUnit(e *env, name string, cfg *config.Zone, data *zone.Data) (u *unit, mistakes error) {
+	apex, err := parseName(name)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{env: e, sets: map[setKey]*source{}}
+	b.u = &unit{name: name, apex: apex, apexLen: len(apex), config: cfg, data: data, seed: maphash.MakeSeed()}
+	if cfg != nil {
+		b.readConfig()
+	}
+	for _, s := range b.sources {
+		if err := b.compileSet(s); err != nil {
+			b.fail(fmt.Errorf("%s: %w", s, err))
+		}
+	}
+	switch {
+	case len(b.errs) > 0:
+		return nil, errors.Join(b.errs...)
+	case cfg == nil && data == nil:
+		b.u.broken = errNotThere
+		return b.u, nil
+	case len(b.faults) == 0:
+		b.build()
+	}
+	if len(b.errs) > 0 || data == nil && len(b.faults) > 0 {
+		return nil, errors.Join(append(b.errs, b.faults...)...)
+	}
+	b.u.broken = errors.Join(b.faults...)
+	return b.u, nil
+}
+
+// build writes the arena.
+func (b *builder) build() {
+	u := b.u
+	if u.data != nil && !bytes.Equal(u.data.Origin(), u.apex) {
+		b.fault(fmt.Errorf("the data is of zone %s", nameText(u.data.Origin())))
+		return
+	}
+	u.arena = make([]byte, arenaStart, arenaStart+u.data.Size()+64*u.data.Len()+100*len(b.sources))
+	b.merge()
+	if len(b.faults) > 0 {
+		return
+	}
+	b.setNegative()
+	b.fillTable()
+	for _, l := range b.links {
+		b.link(l)
+	}
+	u.arena = append(make([]byte, 0, len(u.arena)), u.arena...)
+	b.checkChains()
+}
+
+// merge brings the sets of the data and of the configuration into canonical order, in which every name comes before those below
+// it, and writes the nodes.
+func (b *builder) merge() {
+	slices.SortFunc(b.sources, func(x, y *source) int {
+		return cmp.Or(zone.Compare(x.name, y.name), cmp.Compare(x.typ, y.typ))
+	})
+	rest := b.sources
+	for set := range b.u.data.Sets() {
+		for len(rest) > 0 && zone.Compare(rest[0].name, set.Name) < 0 {
+			b.add(rest[0].name, item{typ: rest[0].typ, src: rest[0]})
+			rest = rest[1:]
+		}
+		b.add(set.Name, item{typ: set.Type, set: set})
+	}
+	for _, s := range rest {
+		b.add(s.name, item{typ: s.typ, src: s})
+	}
+	b.flush()
+}
+
+// add gathers the sets of one name.
+func (b *builder) add(name []byte, it item) {
+	if b.name != nil && !bytes.Equal(b.name, name) {
+		b.flush()
+	}
+	b.name = name
+	b.items = append(b.items, it)
+}
+
+// flush writes the gathered node, after the empty non-terminals above it.
+func (b *builder) flush() {
+	for len(b.path) > 0 && !below(b.name, b.path[len(b.path)-1].name) {
+		b.path = b.path[:len(b.path)-1]
+	}
+	top := b.u.apexLen
+	if len(b.path) > 0 {
+		top = len(b.path[len(b.path)-1].name)
+	} else if len(b.name) > top {
+		b.writeNode(b.u.apex, nil) // a zone that has nothing at its apex; refused later
+	}
+	var missing [dnswire.MaxLabels][]byte
+	n := 0
+	for name := b.name; len(name) > top && len(parent(name)) > top; n++ {
+		name = parent(name)
+		missing[n] = name
+	}
+	for n--; n >= 0; n-- {
+		b.writeNode(missing[n], nil)
+	}
+	slices.SortStableFunc(b.items, func(x, y item) int { return cmp.Compare(x.typ, y.typ) })
+	b.check()
+	b.writeNode(b.name, b.items)
+	b.items = b.items[:0]
+}
+
+// check refuses what must not stand together at one name.
+func (b *builder) check() {
+	cname, others := false, false
+	for i, it := range b.items {
+		switch {
+		case i > 0 && b.items[i-1].typ == it.typ:
+			b.fault(fmt.Errorf("%s: also in the zone's data", cmp.Or(b.items[i-1].src, it.src)))
+		case it.typ == dnswire.TypeCNAME:
+			cname = true
+		case it.typ == mdns.TypeRRSIG || it.typ == mdns.TypeNSEC || it.typ == mdns.TypeKEY: // RFC 4034 section 3 and 4
+		default:
+			others = true
+		}
+		switch {
+		case it.src == nil && isSingle(it.typ) && it.set.Len() > 1:
+			b.fault(fmt.Errorf("%s: more than one %s record", nameText(b.name), mdns.Type(it.typ)))
+		case it.src == nil && it.typ == dnswire.TypeNS && isWildcard(b.name):
+			b.fault(fmt.Errorf("%s: a wildcard cannot delegate", nameText(b.name))) // RFC 4592 section 4.2
+		case it.src == nil && (it.typ == dnswire.TypeCNAME || it.typ == mdns.TypeDNAME) && !isName(it.set.First()):
+			b.fault(fmt.Errorf("%s: malformed %s record", nameText(b.name), mdns.Type(it.typ)))
+		}
+	}
+	if cname && others {
+		b.fault(fmt.Errorf("%s: a CNAME cannot stand next to other records", nameText(b.name))) // RFC 1034 section 3.6.2
+	}
+}
+
+// writeNode appends a node and its sets, and puts it on the path.
+func (b *builder) writeNode(name []byte, items []item) {
+	u := b.u
+	n := node(len(u.arena))
+	l := level{node: n, name: name}
+	flags := byte(0)
+	var ref node
+	if len(b.path) > 0 {
+		above := b.path[len(b.path)-1]
+		switch l.hidden = above.hidden; {
+		case l.hidden != 0:
+			flags, ref = nodeBelow, l.hidden
+		case isWildcard(name):
+			u.arena[above.node+nodeFlags] |= nodeWild
+			binary.LittleEndian.PutUint32(u.arena[above.node+nodeRef:], uint32(n))
+		}
+	}
+	if l.hidden == 0 {
+		flags, l.hidden = b.hides(items, n, len(name))
+	}
+	u.arena = append(u.arena, byte(len(name)), flags, byte(len(items)), byte(len(items)>>8))
+	u.arena = binary.LittleEndian.AppendUint32(u.arena, uint32(ref))
+	u.arena = append(u.arena, 0xFF, 0xFF, 0xFF, 0xFF) // no set for ANY, no CNAME
+	u.arena = append(u.arena, name...)
+	u.arena = append(u.arena, make([]byte, setLen*len(items))...)
+	least := 1 << 16
+	for i := range items {
+		s := b.writeSet(u.setAt(n, i), n, &items[i])
+		if s.flags&setIsTree == 0 && s.typ != 0 && int(s.size) < least {
+			least = int(s.size)
+			binary.LittleEndian.PutUint16(u.arena[n+nodeAny:], uint16(i))
+		}
+		if s.typ == dnswire.TypeCNAME {
+			binary.LittleEndian.PutUint16(u.arena[n+nodeCNAME:], uint16(i))
+		}
+	}
+	u.depth = max(u.depth, countLabels(name))
+	b.nodes = append(b.nodes, n)
+	b.path = append(b.path, l)
+}
+
+// hides says what a node does to the names below it. A delegation counts before a DNAME.
+func (b *builder) hides(items []item, n node, nameLen int) (flags byte, hidden node) {
+	for i := range items {
+		switch {
+		case items[i].typ == dnswire.TypeNS && nameLen > b.u.apexLen:
+			return nodeCut, n
+		case items[i].typ == mdns.TypeDNAME && !items[i].empty():
+			flags, hidden = nodeDName, n
+		}
+	}
+	return flags, hidden
+}
+
+// empty reports whether a record of the configuration turned out to have nothing to say.
+func (it *item) empty() bool { return it.src != nil && it.src.steered == nil && it.src.blob.n == 0 }
+
+// writeSet fills in the head of a set, at an offset, and appends its records.
+func (b *builder) writeSet(at uint32, owner node, it *item) set {
+	u := b.u
+	s := set{typ: it.typ, at: uint32(len(u.arena))}
+	switch {
+	case it.src != nil && it.src.steered != nil:
+		s.flags, s.extra = setIsTree, uint32(len(u.steered))
+		u.steered = append(u.steered, *it.src.steered)
+		for _, i := range it.src.steered.choices {
+			u.records += u.leaves[i].n
+			b.links = append(b.links, link{leaf: i, owner: owner})
+		}
+	case it.src != nil:
+		u.arena = append(u.arena, it.src.blob.wire...)
+		s.n = uint16(it.src.blob.n)
+	default:
+		for data := range it.set.RData() {
+			u.arena = append(appendHead(u.arena, it.typ, it.set.TTL, len(data)), data...)
+		}
+		s.n = uint16(it.set.Len())
+		if len(u.arena)-int(s.at) > maxBlob {
+			b.fault(fmt.Errorf("%s %s: records need more than %d octets", nameText(b.name), mdns.Type(it.typ), maxBlob))
+		}
+	}
+	if len(u.arena) > 1<<32-1<<20 {
+		b.fault(errors.New("zone needs more than 4 GiB"))
+	}
+	s.size = uint16(len(u.arena) - int(s.at))
+	if s.n == 0 && s.flags&setIsTree == 0 {
+		s.typ = 0 // the name is there, the type is not
+	}
+	u.records += int(s.n)
+	h := u.arena[at : at+setLen]
+	binary.LittleEndian.PutUint16(h, s.typ)
+	binary.LittleEndian.PutUint16(h[2:], s.n)
+	binary.LittleEndian.PutUint16(h[4:], s.size)
+	binary.LittleEndian.PutUint16(h[6:], s.flags)
+	binary.LittleEndian.PutUint32(h[8:], s.at)
+	binary.LittleEndian.PutUint32(h[12:], s.extra)
+	if s.flags&setIsTree == 0 && hasTargets(s.typ) {
+		b.links = append(b.links, link{set: at, owner: owner, cut: u.arena[owner+nodeFlags]&nodeCut != 0 && s.typ == dnswire.TypeNS})
+	}
+	return s
+}
+
+func hasTargets(typ uint16) bool {
+	switch typ {
+	case dnswire.TypeNS, dnswire.TypeMX, dnswire.TypeSRV, mdns.TypeSVCB, mdns.TypeHTTPS, mdns.TypeNAPTR:
+		return true
+	}
+	return false
+}
+
+// setNegative prepares the SOA that goes with negative answers; its TTL is the lower of its own and its minimum field
+// (RFC 2308 section 3).
+func (b *builder) setNegative() {
+	u := b.u
+	apex := b.nodes[0]
+	soa, ns := u.set(apex, dnswire.TypeSOA), u.set(apex, dnswire.TypeNS)
+	switch {
+	case ns.typ == 0:
+		b.fault(errors.New("no nameservers"))
+		return
+	case soa.typ == 0 || soa.size < fixedLen+22:
+		b.fault(errors.New("no SOA record"))
+		return
+	}
+	u.negative = u.static(soa)
+	u.negative.wire = bytes.Clone(u.negative.wire)
+	minimum := u.negative.wire[len(u.negative.wire)-4:]
+	if ttl := u.negative.wire[ownerLen+4 : ownerLen+8]; bytes.Compare(minimum, ttl) < 0 {
+		copy(ttl, minimum)
+	}
+}
+
+func (b *builder) fillTable() {
+	u := b.u
+	u.slots = make([]uint64, tableSize(len(b.nodes)))
+	for _, n := range b.nodes {
+		insert(u.slots, maphash.Bytes(u.seed, u.nodeName(n)), uint32(n))
+	}
+}
+
+// link finds the additional records of a set or leaf and appends them to the arena.
+func (b *builder) link(l link) {
+	u := b.u
+	if len(u.slots) == 0 || u.flags(l.owner)&nodeBelow != 0 {
+		return // never answered with
+	}
+	owner := u.nodeName(l.owner)
+	var wire []byte
+	if l.set != 0 {
+		wire = u.static(u.readSet(l.set)).wire
+	} else {
+		wire = u.leaves[l.leaf].wire
+	}
+	self := owner
+	if l.set == 0 || isWildcard(owner) { // a leaf may be shared with an alias
+		self = nil
+	}
+	at := uint32(len(u.arena))
+	found := targets(wire, self)
+	if l.cut {
+		// Addresses of nameservers inside the delegated zone must go with it or it leads nowhere; other addresses of ours go
+		// along when there is room.
+		for _, required := range []bool{true, false} {
+			for _, t := range found {
+				if below(t.name, owner) == required {
+					b.appendExtras(u.get(t.name), t, required)
+				}
+			}
+		}
+	} else {
+		for _, t := range found {
+			if !below(t.name, u.apex) {
+				continue
+			}
+			if n, how := u.find(t.name); how == exact { // hosts below a delegation are not ours
+				b.appendExtras(n, t, false)
+			}
+		}
+	}
+	if at == uint32(len(u.arena)) {
+		return
+	}
+	u.arena = append(u.arena, 0, 0) // no more
+	if l.set != 0 {
+		binary.LittleEndian.PutUint32(u.arena[l.set+12:], at)
+	} else {
+		u.leaves[l.leaf].extra = at
+	}
+}
+
+// appendExtras appends the addresses at a node, or what else a target wants, as far as the answers do not depend on who asks: that
+// would need a scope of its own.
+func (b *builder) appendExtras(n node, t target, required bool) {
+	if n == 0 {
+		return
+	}
+	u := b.u
+	types := [3]uint16{t.other, dnswire.TypeA, dnswire.TypeAAAA}
+	want := types[:]
+	if t.only {
+		want = types[:1]
+	}
+	for _, typ := range want {
+		s := u.set(n, typ)
+		if typ == 0 || s.typ == 0 || s.flags&setIsTree != 0 {
+			continue
+		}
+		flag := byte(0)
+		if required {
+			flag = 1
+		}
+		from := len(u.arena)
+		u.arena = binary.LittleEndian.AppendUint16(u.arena, s.n)
+		u.arena = append(u.arena, 0, 0, flag, 0)
+		u.arena = appendOwned(u.arena, u.static(s).wire, t.name)
+		size := len(u.arena) - from - extraHeader
+		if size > maxBlob {
+			u.arena = u.arena[:from]
+			continue
+		}
+		binary.LittleEndian.PutUint16(u.arena[from+2:], uint16(size))
+	}
+}
+
+// checkChains refuses CNAMEs of the configuration that lead, through any choice of a policy, back to themselves or further than
+// maxChase. The data may say what it likes: answers then end where they have gone round.
+func (b *builder) checkChains() {
+	lengths := map[node]int{}
+	for _, s := range b.sources {
+		if s.typ != dnswire.TypeCNAME || len(b.faults) > 0 {
+			continue
+		}
+		n, how := b.u.find(s.name)
+		if how != exact {
+			continue
+		}
+		switch length := b.chain(n, lengths); {
+		case length == endless:
+			b.fail(fmt.Errorf("%s CNAME: leads into a loop", nameText(s.name)))
+		case length > maxChase:
+			b.fail(fmt.Errorf("%s CNAME: chain of more than %d CNAMEs", nameText(s.name), maxChase))
+		}
+	}
+}
+
+// endless is the length of a chain of CNAMEs that meets itself.
+const endless = 1 << 30
+
+// chain is how many CNAMEs of the configuration may follow each other from a node on, its own included. While a node is being
+// walked it counts as endless, which is what meeting it again makes it.
+func (b *builder) chain(n node, lengths map[node]int) int {
+	src := b.sets[setKey{string(b.u.nodeName(n)), dnswire.TypeCNAME}]
+	if src == nil {
+		return 0
+	}
+	if length, known := lengths[n]; known {
+		return length
+	}
+	lengths[n] = endless
+	longest := 0
+	for _, wire := range b.answers(src) {
+		name := lower(wire[fixedLen:])
+		if !below(name, b.u.apex) {
+			continue
+		}
+		if next, how := b.u.find(name); how == exact || how == wildcard {
+			longest = max(longest, b.chain(next, lengths))
+		}
+	}
+	if longest < endless {
+		longest++
+	}
+	lengths[n] = longest
+	return longest
+}
+
+// answers is everything a record of the configuration can be answered with.
+func (b *builder) answers(s *source) [][]byte {
+	if s.steered == nil {
+		return [][]byte{s.blob.wire}
+	}
+	var all [][]byte
+	for _, i := range s.steered.choices {
+		if wire := b.u.leaves[i].wire; len(wire) > 0 {
+			all = append(all, wire)
+		}
+	}
+	return all
+}
+
+func isWildcard(name []byte) bool { return name[0] == 1 && name[1] == '*' }
