@@ -25,6 +25,7 @@ type Options struct {
 	Limits     config.Limits         // DNSTCPClients and DNSTCPPerPeer; zero: 4,096 and 16
 	Log        *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
+	Messages   Messages              // transfers, updates and whatever is signed; nil: answered as the queries they are not
 }
 
 // Server carries packets to the current Zones and back. It outlives reloads. Its methods are safe for concurrent use.
@@ -33,6 +34,9 @@ type Server struct {
 	log     *slog.Logger
 	metrics *metrics
 	tcp     *connTable
+
+	messages Messages
+	detours  chan struct{} // a place for each message over UDP that Messages has
 }
 
 // NewServer makes a server that serves nothing yet. It panics when o.Source is nil or when o.Registerer already has the
@@ -53,7 +57,8 @@ func NewServer(o Options) *Server {
 	m := newMetrics(o.Registerer)
 	return &Server{
 		source: o.Source, log: o.Log, metrics: m,
-		tcp: newConnTable(o.Limits.DNSTCPClients, o.Limits.DNSTCPPerPeer, m),
+		tcp:      newConnTable(o.Limits.DNSTCPClients, o.Limits.DNSTCPPerPeer, m),
+		messages: o.Messages, detours: make(chan struct{}, maxDetours),
 	}
 }
 

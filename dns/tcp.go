@@ -92,7 +92,7 @@ func (st *stream) serve(ctx context.Context, entry *tcpConn) closeReason {
 		if err := st.receive(ctx, wait); err != nil {
 			return reasonOf(ctx, err, st.have)
 		}
-		n, err := st.answer(tcpQueries - answered)
+		n, err := st.answer(ctx, tcpQueries-answered)
 		st.server.tcp.touch(entry) // before the client can know that it was answered
 		if len(st.out) > 0 {
 			st.conn.SetWriteDeadline(time.Now().Add(tcpWrite))
@@ -170,7 +170,7 @@ var errQueryLength = errors.New("no query has this length")
 
 // answer answers what has arrived whole, at most so many queries, and leaves the replies in out. An error means that the rest of
 // the stream cannot be made sense of.
-func (st *stream) answer(most int) (answered int, err error) {
+func (st *stream) answer(ctx context.Context, most int) (answered int, err error) {
 	st.out = st.out[:0]
 	at := 0
 	for answered < most && len(st.out) < tcpFlush && st.have-at >= 2 {
@@ -181,6 +181,11 @@ func (st *stream) answer(most int) (answered int, err error) {
 		}
 		if st.have-at < 2+length {
 			break
+		}
+		if st.server.detourStream(ctx, st.conn, st.in[at+2:at+2+length], st.from) {
+			at += 2 + length
+			answered++
+			continue
 		}
 		start := len(st.out)
 		st.out = append(st.out, 0, 0)

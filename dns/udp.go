@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -14,6 +15,8 @@ import (
 func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
+	var detours sync.WaitGroup
+	defer detours.Wait()
 	var (
 		client Client
 		in     [maxQuery]byte
@@ -32,6 +35,9 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 			continue
 		case from.Port() == 0:
 			s.metrics.dropped[SourcePort].Inc() // no client sends from there, and nothing can be sent back (D09)
+			continue
+		}
+		if s.detourUDP(ctx, &detours, conn, in[:n], from) {
 			continue
 		}
 		reply := s.handle(out[:0], in[:n], &client, from, UDP)
