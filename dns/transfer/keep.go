@@ -55,7 +55,7 @@ func (h *held) keep(ctx context.Context) {
 			continue
 		}
 		began := time.Now()
-		soa, err := h.refresh(ctx, first)
+		soa, err := h.refreshWatched(ctx, first)
 		first = netip.Addr{}
 		limits := &h.store.limits
 		clamp := func(d time.Duration) time.Duration { return min(max(d, limits.MinRefresh), limits.MaxRefresh) }
@@ -78,6 +78,15 @@ func (h *held) keep(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// refreshWatched is refresh, which may take long: a zone expires meanwhile if its time has come.
+func (h *held) refreshWatched(ctx context.Context, first netip.Addr) ([4]uint32, error) {
+	if at, ok := h.expiry(); ok {
+		watch := time.AfterFunc(time.Until(at), h.expireIfDue)
+		defer watch.Stop()
+	}
+	return h.refresh(ctx, first)
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
@@ -104,13 +113,12 @@ func (h *held) expiry() (at time.Time, ok bool) {
 
 // expireIfDue takes a zone out of service that no primary has confirmed for too long.
 func (h *held) expireIfDue() {
-	at, ok := h.expiry()
-	if !ok || time.Now().Before(at) {
-		return
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	st := h.state.Load()
+	if st.data == nil || h.closed || time.Now().Before(h.refreshed.Add(seconds(timer(soaOf(st.data), 3)))) {
+		return
+	}
 	h.last = st.data
 	h.setExpired(true)
 	h.publish(&state{journal: st.journal})
