@@ -272,6 +272,7 @@ func folder(t *testing.T) string {
 
 // TestNsupdateAndCertbotChangeAZone drives the two clients that operators have.
 func TestNsupdateAndCertbotChangeAZone(t *testing.T) {
+	t.Parallel()
 	s := updating(t, t.TempDir(), "old.example.org. 60 IN A 192.0.2.9")
 	addr := listen(t, s)
 	t.Run("nsupdate", func(t *testing.T) {
