@@ -88,7 +88,22 @@ func appendSet(to []zone.Record, s, other zone.Set) []zone.Record {
 	return to
 }
 
-func (d *diff) empty() bool { return len(d.removed)+len(d.added) == 0 }
+// own is the difference in memory of its own. Records are parts of the version or the message they came with, and would keep all of that.
+func (d *diff) own() diff {
+	out := diff{update: d.update, from: cloned(d.from), to: cloned(d.to)}
+	for _, r := range d.removed {
+		out.removed = append(out.removed, cloned(r))
+	}
+	for _, r := range d.added {
+		out.added = append(out.added, cloned(r))
+	}
+	return out
+}
+
+func cloned(r zone.Record) zone.Record {
+	r.Name, r.RData = slices.Clone(r.Name), slices.Clone(r.RData)
+	return r
+}
 
 // size is about how many octets the difference has on the wire.
 func (d *diff) size() int {
@@ -122,12 +137,18 @@ func (d *diff) apply(old *zone.Data, strict bool) (*zone.Data, error) {
 	for i := range d.added {
 		replaced[identity(&d.added[i])] = true
 	}
+	names := make(map[string]bool) // only what has one of these is looked at closely
+	for _, list := range [][]zone.Record{d.removed, d.added} {
+		for i := range list {
+			names[string(list[i].Name)] = true
+		}
+	}
 	b := zone.NewBuilder(old.Origin())
 	for r := range old.Records() {
 		if r.Type == dnswire.TypeSOA {
 			continue
 		}
-		if len(gone)+len(replaced) > 0 {
+		if names[string(r.Name)] {
 			id := identity(&r)
 			if gone[id] {
 				delete(gone, id)

@@ -37,9 +37,8 @@ type held struct {
 
 	cancel    context.CancelFunc
 	disk      *disk
-	base      *zone.Data // of a zone of ours
-	baseHash  [sha256.Size]byte
-	overlay   diff // what updates have made of the base
+	baseHash  [sha256.Size]byte // of a zone of ours
+	overlay   diff              // what updates have made of the base
 	refreshed time.Time
 	last      *zone.Data // the version that has expired, for IXFR
 	expired   bool       // it is out of service for that
@@ -88,7 +87,11 @@ func (h *held) restore(now time.Time) error {
 			return fmt.Errorf("apply the journal: %w", err)
 		}
 	}
+	h.overlay = h.overlay.own()
 	journal := h.trim(append(s.journal, log...), data.Size())
+	for i := range journal {
+		journal[i] = journal[i].own()
+	}
 	if s.fetched {
 		if data != nil && now.Before(h.refreshed.Add(seconds(timer(soa, 3)))) {
 			h.state.Store(&state{data: data, journal: journal})
@@ -99,7 +102,7 @@ func (h *held) restore(now time.Time) error {
 		return nil
 	}
 	// The records come with the base; until then the serial is what must not go back.
-	h.overlay.to = soa
+	h.overlay.to = cloned(soa)
 	h.state.Store(&state{journal: journal})
 	return nil
 }
@@ -150,19 +153,23 @@ func (h *held) rebase(base *zone.Data) error {
 	if err != nil {
 		return fmt.Errorf("lay the updates over it: %w", err)
 	}
-	over.removed, over.added = slices.Clip(over.removed), slices.Clip(over.added)
 	journal := before.journal
 	switch {
 	case before.data != nil:
 		if d := compare(before.data, data); later(serialOf(d.to), serialOf(d.from)) {
-			journal = h.trim(append(slices.Clone(journal), d), data.Size())
+			journal = h.trim(append(slices.Clone(journal), d.own()), data.Size())
 		}
 	case len(journal) > 0 && serialOf(journal[len(journal)-1].to) != serialOf(soa):
 		journal = nil // the base changed while nobody looked: the difference is not known
 	}
-	h.base, h.baseHash, h.overlay = base, hash, over
-	if err := h.save(&state{data: data, journal: journal}); err != nil {
-		return err
+	unchanged := same && serialOf(soa) == serialOf(prior) // as after a restart: the disk has it
+	priorHash, priorOverlay := h.baseHash, h.overlay
+	h.baseHash, h.overlay = hash, over.own()
+	if !unchanged {
+		if err := h.save(&state{data: data, journal: journal}); err != nil {
+			h.baseHash, h.overlay = priorHash, priorOverlay
+			return err
+		}
 	}
 	h.publish(&state{data: data, journal: journal})
 	return nil
@@ -205,6 +212,7 @@ func (h *held) publish(st *state) {
 
 // commit makes a difference the newest, after it is on the disk. The lock is held.
 func (h *held) commit(d diff, data *zone.Data) error {
+	d = d.own()
 	full, err := h.disk.append(&d)
 	if err != nil && !full {
 		return err

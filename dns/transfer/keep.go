@@ -258,7 +258,8 @@ func (h *held) installLocked(got fetched) {
 		journal = append(journal, got.steps...)
 		saved = before.data != nil && h.log(got.steps)
 	case before.data != nil: // a whole zone came, and our own secondaries need not have it whole
-		journal = append(journal, compare(before.data, got.data))
+		d := compare(before.data, got.data)
+		journal = append(journal, d.own())
 	default:
 		journal = nil
 	}
