@@ -22,7 +22,10 @@ var packages = map[string]string{
 	"dig":             "dnsutils",
 	"kdig":            "knot-dnsutils",
 	"h2load":          "nghttp2-client",
+	"knotd":           "knot",
+	"named":           "bind9",
 	"nghttp":          "nghttp2-client",
+	"nsupdate":        "dnsutils",
 	"promtool":        "prometheus",
 	"systemd-analyze": "systemd",
 }
