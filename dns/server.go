@@ -29,7 +29,7 @@ type Options struct {
 	Limits     config.Limits         // DNSTCPClients and DNSTCPPerPeer; zero: 4,096 and 16, for each transport but UDP
 	Streams    transport.Limits      // the other limits of the transports but UDP; zero fields: the defaults
 	Proxies    []netip.Prefix        // who puts a PROXY protocol header before what it passes on, over UDP, TCP, TLS and HTTPS on TCP
-	Messages   Messages              // deals with what is no plain query, over any transport but UDP; nil: it is answered like one
+	Messages   Messages              // transfers, updates and whatever is signed; nil: answered as the queries they are not
 	Log        *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: metrics are kept but not registered
 	Guard      *guard.Guard          // rate limits and cookies; its metrics are on Registerer. nil: neither
@@ -47,6 +47,8 @@ type Server struct {
 	identity  atomic.Pointer[Identity]
 	observers []Observer
 	streams   *transport.Server
+	messages  Messages
+	detours   chan struct{} // a place for each message over UDP that messages has
 }
 
 // NewServer makes a server that serves nothing yet. It panics when o.Source is nil, when o.Identity is out of its limits or when
@@ -61,7 +63,10 @@ func NewServer(o Options) *Server {
 	if o.Guard == nil {
 		o.Guard, _ = guard.New(guard.Options{}, o.Log, o.Registerer) // the zero Options are within their limits
 	}
-	s := &Server{source: o.Source, log: o.Log, metrics: newMetrics(o.Registerer), guard: o.Guard, observers: o.Observers}
+	s := &Server{
+		source: o.Source, log: o.Log, metrics: newMetrics(o.Registerer), guard: o.Guard, observers: o.Observers,
+		messages: o.Messages, detours: make(chan struct{}, maxDetours),
+	}
 	if err := s.SetIdentity(o.Identity); err != nil {
 		panic("BUG: dns.NewServer: " + err.Error())
 	}

@@ -3,11 +3,9 @@ package dns
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
-	"runtime/debug"
 	"time"
 
 	"github.com/meridian-edge/meridian/dns/transfer"
@@ -18,12 +16,6 @@ import (
 
 // maxDatagram is a query with a PROXY protocol header before it.
 const maxDatagram = proxyproto.FixedLen + proxyproto.MaxLen + maxQuery
-
-// Messages deals with messages that are no plain queries. Handle is called concurrently; it may block, and returns when ctx is done or
-// m.Send fails. On a stream, plain queries that come after m are answered meanwhile.
-type Messages interface {
-	Handle(ctx context.Context, m *transfer.Message)
-}
 
 // newStreams makes what carries messages over everything but UDP.
 func newStreams(s *Server, o *Options) *transport.Server {
@@ -39,7 +31,7 @@ func newStreams(s *Server, o *Options) *transport.Server {
 		Limits:   limits, Proxies: o.Proxies, Log: o.Log, Registerer: o.Registerer,
 	}
 	if o.Messages != nil {
-		t.Messages = &handover{server: s, to: o.Messages}
+		t.Messages = &handover{server: s}
 	}
 	return transport.New(t)
 }
@@ -90,48 +82,16 @@ func (a *answerer) Answer(dst, packet []byte, from netip.AddrPort, k transport.K
 
 func over(k transport.Kind) Transport { return [...]Transport{TCP, TLS, HTTPS, QUIC}[k] }
 
-// handover is the one place where a message that is no plain query leaves for Messages.
-type handover struct {
-	server *Server
-	to     Messages
-}
+// handover takes what is no plain query off a stream.
+type handover struct{ server *Server }
 
 // Takes implements transport.Messages.
 func (h *handover) Takes(packet []byte) bool { return special(packet) }
 
-// special reports whether a packet is for Messages: another opcode than QUERY, a question for AXFR or IXFR, or signed.
-func special(packet []byte) bool {
-	var q dnswire.Query
-	switch q.Parse(packet) {
-	case dnswire.Accept, dnswire.BadVers:
-		return q.Signed || q.Type == dnswire.TypeAXFR || q.Type == dnswire.TypeIXFR
-	case dnswire.NotImp:
-		return true
-	}
-	return false
-}
-
 // Handle implements transport.Messages.
 func (h *handover) Handle(ctx context.Context, m *transport.Message) {
 	t := over(m.Kind)
-	defer func() {
-		if r := recover(); r != nil { // a bug costs one message
-			h.server.metrics.panics.Inc()
-			h.server.log.Error("dns message panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-		}
-	}()
-	h.to.Handle(ctx, &transfer.Message{
-		Packet: m.Packet, From: m.From, Stream: t != HTTPS, Secure: m.Secure, Send: m.Send,
-		Plain: func(dst, packet []byte, limit int) []byte {
-			base := len(dst)
-			client := new(Client)
-			dst = h.server.handle(dst, packet, client, m.From, t)
-			if limit > 0 && len(dst)-base > limit {
-				return shorten(dst, base, &client.query)
-			}
-			return dst
-		},
-	})
+	h.server.handOver(ctx, t, &transfer.Message{Packet: m.Packet, From: m.From, Stream: t != HTTPS, Secure: m.Secure, Send: m.Send})
 }
 
 // shorten makes a truncated reply of one that is too long.

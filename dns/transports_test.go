@@ -271,7 +271,10 @@ func TestEveryTransportGivesTheSameAnswer(t *testing.T) {
 // messageDesk takes what is no plain query.
 type messageDesk func(ctx context.Context, m *transfer.Message)
 
-func (d messageDesk) Handle(ctx context.Context, m *transfer.Message) { d(ctx, m) }
+func (d messageDesk) Handle(ctx context.Context, m *transfer.Message) bool {
+	d(ctx, m)
+	return true
+}
 
 // TestMessagesAreHandedOver: other opcodes, transfers and what is signed, over all transports but UDP.
 func TestMessagesAreHandedOver(t *testing.T) {

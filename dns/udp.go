@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -14,6 +15,8 @@ import (
 func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
+	var detours sync.WaitGroup
+	defer detours.Wait()
 	var (
 		client Client
 		in     [maxDatagram]byte
@@ -37,6 +40,9 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 		packet, asker, ok := s.proxied(in[:n], from)
 		if !ok {
 			s.metrics.dropped[ProxyHeader].Inc()
+			continue
+		}
+		if s.detourUDP(ctx, &detours, conn, packet, from, asker) {
 			continue
 		}
 		reply := s.handle(out[:0], packet, &client, asker, UDP)

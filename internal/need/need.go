@@ -26,6 +26,7 @@ var packages = map[string]string{
 	"knotd":           "knot",
 	"named":           "bind9",
 	"nghttp":          "nghttp2-client",
+	"nsupdate":        "dnsutils",
 	"promtool":        "prometheus",
 	"systemd-analyze": "systemd",
 }

@@ -1,0 +1,101 @@
+package dns
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"sync"
+
+	"github.com/meridian-edge/meridian/dns/transfer"
+	"github.com/meridian-edge/meridian/internal/dnswire"
+)
+
+// Messages deals with what is no plain query: another opcode, a question for AXFR or IXFR, anything with a TSIG. Handle reports whether it has
+// dealt with the message; if not, the message is answered as a query. It may block for as long as it takes to send the replies, and
+// must be safe for concurrent use.
+type Messages interface {
+	Handle(ctx context.Context, m *transfer.Message) bool
+}
+
+// maxDetours is how many messages over UDP may be with Messages at a time; more are dropped, and whoever sent them tries again.
+const maxDetours = 64
+
+// special reports whether a packet is no plain query. Almost all are plain, and known to be after a few octets.
+func special(p []byte) bool {
+	if len(p) < dnswire.HeaderLen || p[2]&0x80 != 0 {
+		return false
+	}
+	if p[2]&0x78 != 0 {
+		return true
+	}
+	at := dnswire.HeaderLen
+	for at < len(p) && p[at] != 0 {
+		at += 1 + int(p[at])
+	}
+	if at+5 > len(p) {
+		return false
+	}
+	if t := binary.BigEndian.Uint16(p[at+1:]); t == dnswire.TypeAXFR || t == dnswire.TypeIXFR {
+		return true
+	}
+	additional := binary.BigEndian.Uint16(p[10:])
+	if at += 5; additional == 0 || additional == 1 && at+3 <= len(p) && p[at] == 0 && binary.BigEndian.Uint16(p[at+1:]) == dnswire.TypeOPT {
+		return false
+	}
+	var q dnswire.Query
+	q.Parse(p)
+	return q.Signed
+}
+
+// detourUDP hands a message that is no plain query on, in a goroutine of its own since that may block, and reports whether it did.
+// wg knows the goroutine. asker is who asks, from where replies go.
+func (s *Server) detourUDP(ctx context.Context, wg *sync.WaitGroup, conn *net.UDPConn, packet []byte, from, asker netip.AddrPort) bool {
+	if s.messages == nil || !special(packet) {
+		return false
+	}
+	select {
+	case s.detours <- struct{}{}:
+	default:
+		s.metrics.dropped[SendFailed].Inc()
+		return true
+	}
+	packet = slices.Clone(packet)
+	wg.Go(func() {
+		defer func() { <-s.detours }()
+		send := func(reply []byte) error {
+			_, err := conn.WriteToUDPAddrPort(reply, from)
+			return err
+		}
+		s.handOver(ctx, UDP, &transfer.Message{Packet: packet, From: asker, Send: send})
+	})
+	return true
+}
+
+// handOver is the one place where a message leaves for Messages. What these do not take is answered as a query.
+func (s *Server) handOver(ctx context.Context, t Transport, m *transfer.Message) {
+	defer func() {
+		if r := recover(); r != nil { // a bug costs one message
+			s.metrics.panics.Inc()
+			s.log.Error("dns message panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+	}()
+	m.Plain = func(dst, packet []byte, limit int) []byte {
+		base := len(dst)
+		client := new(Client)
+		dst = s.handle(dst, packet, client, m.From, t)
+		if limit > 0 && len(dst)-base > limit {
+			return shorten(dst, base, &client.query)
+		}
+		return dst
+	}
+	if s.messages.Handle(ctx, m) {
+		return
+	}
+	if reply := m.Plain(nil, m.Packet, 0); len(reply) > 0 {
+		_ = m.Send(reply) // the client's loss when it has gone
+	}
+}
