@@ -20,6 +20,7 @@ const (
 	tcpQueries  = 128                    // on one connection
 	tcpFlush    = 16 << 10               // octets of replies gathered before they are written
 	tcpLinger   = 64 << 10               // octets read and thrown away before closing
+	udpFlush    = time.Second            // for the last replies to leave when serving ends
 	acceptPause = 100 * time.Millisecond // after a socket failed for want of something
 )
 
