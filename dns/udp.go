@@ -17,15 +17,15 @@ const udpBatch = 32
 // ServeUDP answers queries that arrive on conn until ctx is done, and then returns nil: the queries in hand have been answered. It
 // blocks. Several sockets on one address (netio.ListenUDP) each get a call of their own, as many as there are cores. On a socket
 // bound to every address, replies leave from the one that was asked. The caller closes conn; when it is closed before ctx is done
-// ServeUDP returns an error.
+// ServeUDP returns an error. After ctx the deadlines of conn have passed: who goes on using it sets them anew.
 func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 	batch, err := netio.NewBatch(conn, netio.Sizes{Datagrams: udpBatch, In: maxQuery, Out: MaxUDP})
 	if err != nil {
 		return fmt.Errorf("serve dns on udp %s: %w", conn.LocalAddr(), err)
 	}
 	stop := context.AfterFunc(ctx, func() {
-		_ = conn.SetReadDeadline(time.Unix(1, 0))
 		_ = conn.SetWriteDeadline(time.Now().Add(udpFlush))
+		_ = conn.SetReadDeadline(time.Unix(1, 0)) // last, for it ends the loop: nothing is done to conn after that
 	})
 	defer stop()
 	var client Client

@@ -1,9 +1,9 @@
-// Package main measures authoritative DNS servers side by side in one run: this one, Knot DNS, NSD, BIND, gdnsd and CoreDNS, with the same
+// Command dns measures authoritative DNS servers side by side in one run: this one, Knot DNS, NSD, BIND, gdnsd and CoreDNS, with the same
 // zones, on one core each in turn, with dnsperf on another. It writes a table of the CPU time that a query costs.
 //
 //	go run ./bench/dns -meridian ./meridian -out bench/dns/RESULTS.md
 //
-// See ../README.md for what is measured and what that does not say. It is a command; nothing imports it.
+// See ../README.md for what is measured and what that does not say.
 package main
 
 import (

@@ -15,14 +15,14 @@
 // a Batch is made. A reply leaves from the address its question came to, also when the socket is bound to every address: a
 // resolver drops an answer from anywhere else.
 //
-// On Linux the package imports unsafe, because recvmmsg and sendmmsg take arrays of pointers. On other systems a batch is one datagram.
+// On Linux the package imports unsafe, because recvmmsg and sendmmsg take arrays of pointers. Waiting is left to Go's poller: a thread
+// that blocks in the kernel by itself costs more, because the scheduler takes its processor away and gives it back. On
+// other systems a batch is one datagram, and which address a reply leaves from is up to the system.
 package netio
 
 import (
-	"errors"
 	"net"
 	"net/netip"
-	"os"
 )
 
 // Sizes of a Batch. Zero means the default.
@@ -107,8 +107,3 @@ func (b *Batch) Reply(i int, data []byte) {
 // Flush sends the replies and returns how many the kernel refused. It waits while the socket's send buffer is full, until the
 // write deadline; what is left then counts as refused.
 func (b *Batch) Flush() (failed int) { return b.flush() }
-
-// IsStop reports whether an error of Receive means that no datagram will follow: the socket is closed or its deadline has passed.
-func IsStop(err error) bool {
-	return errors.Is(err, net.ErrClosed) || errors.Is(err, os.ErrDeadlineExceeded)
-}
