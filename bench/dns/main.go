@@ -30,6 +30,8 @@ type settings struct {
 	rounds   int
 	duration time.Duration
 	ready    time.Duration
+	limit    time.Duration
+	began    time.Time
 	serverOn int
 	clientOn int
 }
@@ -45,9 +47,11 @@ func main() {
 	flag.IntVar(&s.rounds, "rounds", 5, "repetitions, interleaved; the table has their medians")
 	flag.DurationVar(&s.duration, "duration", time.Second, "of one repetition of one case against one server")
 	flag.DurationVar(&s.ready, "ready", 2*time.Minute, "for a server to have loaded its zones")
+	flag.DurationVar(&s.limit, "limit", 6*time.Minute, "no round begins that would end after this; the table says how many there were")
 	flag.IntVar(&s.serverOn, "server-core", 0, "the core of the server")
 	flag.IntVar(&s.clientOn, "client-core", 1, "the core of dnsperf")
 	flag.Parse()
+	s.began = time.Now()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, s); err != nil {
@@ -108,7 +112,13 @@ func run(ctx context.Context, s settings) error {
 // meantime then strikes all alike.
 func measure(ctx context.Context, s settings, data *dataset, up []*server) (map[string][]sample, error) {
 	results := map[string][]sample{}
+	var longest time.Duration // of the rounds that count
 	for round := range s.rounds + 1 {
+		start := time.Now()
+		if round > 1 && time.Since(s.began)+longest > s.limit {
+			progress("stopping after %d rounds: %v are over", round-1, s.limit)
+			break
+		}
 		for _, c := range data.cases {
 			if s.cases != "" && !contains(s.cases, c.name) {
 				continue
@@ -131,6 +141,9 @@ func measure(ctx context.Context, s settings, data *dataset, up []*server) (map[
 					progress("%d %-10s %-9s %6.2f us/query %8.0f queries/s %d lost", round, c.name, p.name, got.cpu, got.rate, got.lost)
 				}
 			}
+		}
+		if round > 0 {
+			longest = max(longest, time.Since(start))
 		}
 	}
 	return results, nil

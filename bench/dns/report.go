@@ -12,8 +12,12 @@ import (
 func report(s settings, up []*server, cases []testCase, results map[string][]sample) string {
 	var b strings.Builder
 	b.WriteString("# DNS servers side by side\n\nWritten by `make bench-dns`; how it measures and what that leaves out: [README](../README.md).\n\n")
+	runs := 0
+	for _, of := range results {
+		runs = max(runs, len(of))
+	}
 	fmt.Fprintf(&b, "CPU is user and system time of the server for each query answered, in microseconds: the median of %d interleaved runs of %v,\n"+
-		"the smallest and the largest in parentheses. Ratio is to Knot in the same case; below 1 is cheaper than Knot.\n\n", s.rounds, s.duration)
+		"the smallest and the largest in parentheses. Ratio is to Knot in the same case; below 1 is cheaper than Knot.\n\n", runs, s.duration)
 	b.WriteString("| case | server | CPU us/query | ratio to Knot | queries/s | lost |\n|---|---|---:|---:|---:|---:|\n")
 	for _, c := range cases {
 		knot := median(results[c.name+" knot"], func(x sample) float64 { return x.cpu })

@@ -30,6 +30,7 @@ type server struct {
 	args    func(p *server) []string                   // to run in the foreground
 	build   func(ctx context.Context, p *server) error // when program is not found; nil: it is absent
 
+	cannot  string // one of the three, after all
 	dir     string
 	port    string
 	version string
@@ -41,6 +42,8 @@ type server struct {
 
 func (p *server) does(name string) bool {
 	switch name {
+	case p.cannot:
+		return false
 	case "static", "nxdomain", "million":
 		return true
 	}
