@@ -50,6 +50,8 @@ func report(s settings, up []*server, cases []testCase, results map[string][]sam
 	for _, p := range up {
 		fmt.Fprintf(&b, "- %s: %s; `%s`\n", p.name, p.version, command(p))
 	}
+	load, _ := os.ReadFile("/proc/loadavg")
+	fmt.Fprintf(&b, "\nLoad average at the end (about 2 is this benchmark alone): %s", load)
 	fmt.Fprintf(&b, "\nClient: %s; `%s`\n", dnsperfVersion(), strings.Join(dnsperf(s, "PORT", "CASE.queries", s.duration), " "))
 	return b.String()
 }
