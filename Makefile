@@ -4,10 +4,10 @@ SHELL := /bin/bash
 T ?= 10s
 COUNT ?= 6
 
-.PHONY: help build check fmt vet lint arch test race bench fuzz cover demo validate ci clean
+.PHONY: help build check fmt vet lint arch test race bench fuzz cover demo validate ci clean bench-dns
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 build: ## Build ./meridian, static and reproducible; its version is the commit
 	CGO_ENABLED=0 go build -trimpath -o meridian ./cmd/meridian
@@ -35,6 +35,11 @@ race: ## All tests with the race detector, in random order
 
 bench: ## Benchmarks, COUNT=6 times each, for benchstat
 	go test -run '^$$' -bench . -benchmem -count=$(COUNT) ./...
+
+bench-dns: ## DNS side by side with Knot, NSD, BIND, gdnsd and CoreDNS; BENCH_DNS holds flags for bench/dns
+	@bin=$$(mktemp -d) && trap 'rm -rf "$$bin"' EXIT && \
+	CGO_ENABLED=0 go build -trimpath -o "$$bin" ./cmd/meridian ./bench/dns && \
+	"$$bin/dns" -meridian "$$bin/meridian" -out bench/dns/RESULTS.md $(BENCH_DNS) && cat bench/dns/RESULTS.md
 
 fuzz: ## Every fuzz target for T=30s each
 	.ci/fuzz $(T)

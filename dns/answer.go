@@ -155,7 +155,7 @@ func (z *Zones) lookup(c *Client) {
 // 3.1.4.1).
 func (z *Zones) delegator(c *Client, name []byte, i int) int {
 	if c.query.Type == dnswire.TypeDS && i >= 0 && len(name) == z.units[i].apexLen && len(name) > 1 {
-		if above := z.zoneOf(parent(name)); above >= 0 {
+		if above := z.zoneOf(dnswire.Parent(name)); above >= 0 {
 			return above
 		}
 	}
@@ -244,7 +244,7 @@ func (w *work) follow(at int) (name []byte, owner int) {
 	}
 	r := &w.reply
 	buf := w.names[w.hops][:0]
-	name = appendLower(buf, r.msg[r.base+at:])
+	name = dnswire.AppendLower(buf, r.msg[r.base+at:])
 	if bytes.Equal(name, w.question) {
 		return nil, 0
 	}

@@ -103,7 +103,7 @@ func buildUnit(e *env, name string, cfg *config.Zone, data *zone.Data) (u *unit,
 func (b *builder) build() {
 	u := b.u
 	if u.data != nil && !bytes.Equal(u.data.Origin(), u.apex) {
-		b.fault(fmt.Errorf("the data is of zone %s", nameText(u.data.Origin())))
+		b.fault(fmt.Errorf("the data is of zone %s", zone.NameText(u.data.Origin())))
 		return
 	}
 	u.arena = make([]byte, arenaStart, arenaStart+u.data.Size()+64*u.data.Len()+100*len(b.sources))
@@ -151,7 +151,7 @@ func (b *builder) add(name []byte, it item) {
 
 // flush writes the gathered node, after the empty non-terminals above it.
 func (b *builder) flush() {
-	for len(b.path) > 0 && !below(b.name, b.path[len(b.path)-1].name) {
+	for len(b.path) > 0 && !dnswire.Below(b.name, b.path[len(b.path)-1].name) {
 		b.path = b.path[:len(b.path)-1]
 	}
 	top := b.u.apexLen
@@ -162,8 +162,8 @@ func (b *builder) flush() {
 	}
 	var missing [dnswire.MaxLabels][]byte
 	n := 0
-	for name := b.name; len(name) > top && len(parent(name)) > top; n++ {
-		name = parent(name)
+	for name := b.name; len(name) > top && len(dnswire.Parent(name)) > top; n++ {
+		name = dnswire.Parent(name)
 		missing[n] = name
 	}
 	for n--; n >= 0; n-- {
@@ -190,15 +190,15 @@ func (b *builder) check() {
 		}
 		switch {
 		case it.src == nil && isSingle(it.typ) && it.set.Len() > 1:
-			b.fault(fmt.Errorf("%s: more than one %s record", nameText(b.name), mdns.Type(it.typ)))
+			b.fault(fmt.Errorf("%s: more than one %s record", zone.NameText(b.name), mdns.Type(it.typ)))
 		case it.src == nil && it.typ == dnswire.TypeNS && isWildcard(b.name):
-			b.fault(fmt.Errorf("%s: a wildcard cannot delegate", nameText(b.name))) // RFC 4592 section 4.2
-		case it.src == nil && (it.typ == dnswire.TypeCNAME || it.typ == mdns.TypeDNAME) && !isName(it.set.First()):
-			b.fault(fmt.Errorf("%s: malformed %s record", nameText(b.name), mdns.Type(it.typ)))
+			b.fault(fmt.Errorf("%s: a wildcard cannot delegate", zone.NameText(b.name))) // RFC 4592 section 4.2
+		case it.src == nil && (it.typ == dnswire.TypeCNAME || it.typ == mdns.TypeDNAME) && !dnswire.IsName(it.set.First()):
+			b.fault(fmt.Errorf("%s: malformed %s record", zone.NameText(b.name), mdns.Type(it.typ)))
 		}
 	}
 	if cname && others {
-		b.fault(fmt.Errorf("%s: a CNAME cannot stand next to other records", nameText(b.name))) // RFC 1034 section 3.6.2
+		b.fault(fmt.Errorf("%s: a CNAME cannot stand next to other records", zone.NameText(b.name))) // RFC 1034 section 3.6.2
 	}
 }
 
@@ -238,7 +238,7 @@ func (b *builder) writeNode(name []byte, items []item) {
 			binary.LittleEndian.PutUint16(u.arena[n+nodeCNAME:], uint16(i))
 		}
 	}
-	u.depth = max(u.depth, countLabels(name))
+	u.depth = max(u.depth, dnswire.CountLabels(name))
 	b.nodes = append(b.nodes, n)
 	b.path = append(b.path, l)
 }
@@ -280,7 +280,7 @@ func (b *builder) writeSet(at uint32, owner node, it *item) set {
 		}
 		s.n = uint16(it.set.Len())
 		if len(u.arena)-int(s.at) > maxBlob {
-			b.fault(fmt.Errorf("%s %s: records need more than %d octets", nameText(b.name), mdns.Type(it.typ), maxBlob))
+			b.fault(fmt.Errorf("%s %s: records need more than %d octets", zone.NameText(b.name), mdns.Type(it.typ), maxBlob))
 		}
 	}
 	if len(u.arena) > 1<<32-1<<20 {
@@ -366,14 +366,14 @@ func (b *builder) link(l link) {
 		// along when there is room.
 		for _, required := range []bool{true, false} {
 			for _, t := range found {
-				if below(t.name, owner) == required {
+				if dnswire.Below(t.name, owner) == required {
 					b.appendExtras(u.get(t.name), t, required)
 				}
 			}
 		}
 	} else {
 		for _, t := range found {
-			if !below(t.name, u.apex) {
+			if !dnswire.Below(t.name, u.apex) {
 				continue
 			}
 			if n, how := u.find(t.name); how == exact { // hosts below a delegation are not ours
@@ -440,9 +440,9 @@ func (b *builder) checkChains() {
 		}
 		switch length := b.chain(n, lengths); {
 		case length == endless:
-			b.fail(fmt.Errorf("%s CNAME: leads into a loop", nameText(s.name)))
+			b.fail(fmt.Errorf("%s CNAME: leads into a loop", zone.NameText(s.name)))
 		case length > maxChase:
-			b.fail(fmt.Errorf("%s CNAME: chain of more than %d CNAMEs", nameText(s.name), maxChase))
+			b.fail(fmt.Errorf("%s CNAME: chain of more than %d CNAMEs", zone.NameText(s.name), maxChase))
 		}
 	}
 }
@@ -463,8 +463,8 @@ func (b *builder) chain(n node, lengths map[node]int) int {
 	lengths[n] = endless
 	longest := 0
 	for _, wire := range b.answers(src) {
-		name := lower(wire[fixedLen:])
-		if !below(name, b.u.apex) {
+		name := dnswire.Lower(wire[fixedLen:])
+		if !dnswire.Below(name, b.u.apex) {
 			continue
 		}
 		if next, how := b.u.find(name); how == exact || how == wildcard {

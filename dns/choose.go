@@ -116,7 +116,7 @@ func (z *Zones) ask(c *Client) {
 	}
 	place := z.deps.Places.Place(w.asker.Addr)
 	if !place.Overridden { // the operator may place private addresses
-		special, bits := specialPurpose(w.asker.Addr)
+		special, bits := geo.SpecialPurpose(w.asker.Addr)
 		if special {
 			place = geo.Place{Bits: place.Bits} // such an address is nowhere, whatever a database says (D18)
 		}

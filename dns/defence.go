@@ -23,12 +23,6 @@ func (s *Server) prepare(c *Client, v *visit) (rcode uint16) {
 	if q.NSID {
 		o.nsid = s.identity.Load().NSID
 	}
-	if v.transport != UDP {
-		o.keepalive, o.hasKeepalive = c.keepalive, c.keepalive > 0 && q.Keepalive
-		if q.Padding {
-			o.pad = c.pad
-		}
-	}
 	switch {
 	case state == guard.ValidCookie:
 		v.proven = true

@@ -166,34 +166,6 @@ func TestD19Identity(t *testing.T) {
 	}
 }
 
-// TestOptionsOfTransports: keepalive and padding where the transport offers and the client asks, and never over UDP.
-func TestOptionsOfTransports(t *testing.T) {
-	d := newDesk(t, fatZones(t), guard.Options{}, dns.Options{})
-	d.client.SetTransport(netip.AddrPort{}, 100, 468)
-	both := func(m *mdns.Msg) {
-		m.SetEdns0(1232, false)
-		m.IsEdns0().Option = append(m.IsEdns0().Option, &mdns.EDNS0_TCP_KEEPALIVE{Code: mdns.EDNS0TCPKEEPALIVE}, &mdns.EDNS0_PADDING{Padding: make([]byte, 3)})
-	}
-	for _, name := range []string{"www.example.org.", "fat.example.org.", "nothing.example.org."} {
-		packet := question(name, mdns.TypeTXT, both)
-		reply := d.raw(packet, victim, dns.TCP)
-		if len(reply)%468 != 0 {
-			t.Errorf("%s: %d octets", name, len(reply))
-		}
-		m := d.ask(packet, victim, dns.TCP)
-		o := m.IsEdns0().Option
-		if len(o) != 2 || o[0].(*mdns.EDNS0_TCP_KEEPALIVE).Timeout != 100 {
-			t.Errorf("%s: %v", name, m)
-		}
-		if m := d.ask(packet, victim, dns.UDP); len(m.IsEdns0().Option) != 0 {
-			t.Errorf("%s over UDP: %v", name, m)
-		}
-		if m := d.ask(question(name, mdns.TypeTXT, edns(1232)), victim, dns.TCP); len(m.IsEdns0().Option) != 0 {
-			t.Errorf("%s unasked: %v", name, m)
-		}
-	}
-}
-
 // watcher is an Observer that keeps what it is told.
 type watcher struct{ events []tap.Event }
 
@@ -208,7 +180,7 @@ func TestObserversAreToldOfEveryQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &watcher{}
 		d := newDesk(t, z, guard.Options{Rate: 1, Slip: -1}, dns.Options{Observers: []dns.Observer{w}})
-		d.client.SetTransport(netip.MustParseAddrPort("198.51.100.53:53"), 0, 0)
+		d.client.SetTransport(netip.MustParseAddrPort("198.51.100.53:53"))
 		packet := question("wWw.example.org.", mdns.TypeA, subnet("203.0.113.0/24"))
 		for range 2 {
 			d.raw(packet, netip.MustParseAddrPort("[::ffff:192.0.2.66]:4000"), dns.UDP)

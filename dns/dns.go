@@ -93,13 +93,10 @@ type Client struct {
 	Subnet netip.Prefix // EDNS Client Subnet; zero: none. Answer sets it from the packet, Explain takes it from here
 	Random uint64       // the draw for random policies and rotation; equal draws give equal answers
 
-	// Transports set these: when the batch in hand arrived (zero: the clock is read for each query that needs it), where queries arrive
-	// (zero: unknown), how long a connection may be idle, in units of 100 ms (0: not
-	// told; RFC 7828), and the block that replies are padded to (0: not padded; RFC 7830 allows it on encrypted transports only).
-	now       time.Time
-	local     netip.AddrPort
-	keepalive uint16
-	pad       int
+	// Transports set these: when the batch in hand arrived (zero: the clock is read for each query that needs it), and where queries
+	// arrive (zero: unknown).
+	now   time.Time
+	local netip.AddrPort
 
 	query dnswire.Query
 	work  work

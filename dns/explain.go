@@ -9,6 +9,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/dns/zone"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
 	"github.com/meridian-edge/meridian/steer/geo"
@@ -114,9 +115,9 @@ func (e *Explanation) hop(name []byte, u *unit, n node, how match) {
 	if e == nil {
 		return
 	}
-	h := Hop{Name: nameText(name), Match: how.String()}
+	h := Hop{Name: zone.NameText(name), Match: how.String()}
 	if u != nil {
-		h.Zone, h.Node = u.name, nameText(u.nodeName(n))
+		h.Zone, h.Node = u.name, zone.NameText(u.nodeName(n))
 		switch {
 		case how == exact && u.count(n) == 0:
 			h.Match = "empty"
@@ -129,7 +130,7 @@ func (e *Explanation) hop(name []byte, u *unit, n node, how match) {
 
 // setRecord says where a set comes from.
 func (h *Hop) setRecord(u *unit, n node, typ uint16) {
-	name, kind := nameText(u.nodeName(n)), mdns.Type(typ).String()
+	name, kind := zone.NameText(u.nodeName(n)), mdns.Type(typ).String()
 	policy, line := "simple", 0
 	if r := u.record(u.nodeName(n), typ); r != nil {
 		line = r.Line

@@ -8,6 +8,6 @@ func (s *Server) Handle(dst, packet []byte, c *Client, from netip.AddrPort, t Tr
 }
 
 // SetTransport sets what transports tell of themselves.
-func (c *Client) SetTransport(local netip.AddrPort, keepalive uint16, pad int) {
-	c.local, c.keepalive, c.pad = local, keepalive, pad
+func (c *Client) SetTransport(local netip.AddrPort) {
+	c.local = local
 }

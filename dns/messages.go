@@ -4,11 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"runtime/debug"
 	"slices"
-	"sync"
 
 	"github.com/meridian-edge/meridian/dns/transfer"
 	"github.com/meridian-edge/meridian/internal/dnswire"
@@ -51,28 +49,24 @@ func special(p []byte) bool {
 	return q.Signed
 }
 
-// detourUDP hands a message that is no plain query on, in a goroutine of its own since that may block, and reports whether it did.
-// wg knows the goroutine. asker is who asks, from where replies go.
-func (s *Server) detourUDP(ctx context.Context, wg *sync.WaitGroup, conn *net.UDPConn, packet []byte, from, asker netip.AddrPort) bool {
-	if s.messages == nil || !special(packet) {
-		return false
-	}
+// detourUDP hands a message that is no plain query on, in a goroutine of its own since that may block. asker is who asks, from where
+// replies go.
+func (s *Server) detourUDP(ctx context.Context, u *udpLoop, packet []byte, from, asker netip.AddrPort) {
 	select {
 	case s.detours <- struct{}{}:
 	default:
 		s.metrics.dropped[SendFailed].Inc()
-		return true
+		return
 	}
 	packet = slices.Clone(packet)
-	wg.Go(func() {
+	u.detours.Go(func() {
 		defer func() { <-s.detours }()
 		send := func(reply []byte) error {
-			_, err := conn.WriteToUDPAddrPort(reply, from)
+			_, err := u.conn.WriteToUDPAddrPort(reply, from)
 			return err
 		}
 		s.handOver(ctx, UDP, &transfer.Message{Packet: packet, From: asker, Send: send})
 	})
-	return true
 }
 
 // handOver is the one place where a message leaves for Messages. What these do not take is answered as a query.

@@ -16,7 +16,7 @@ type Observer interface {
 // observe tells the observers of one query.
 func (s *Server) observe(c *Client, from netip.AddrPort, query, reply []byte, v *visit, info *Info) {
 	e := tap.Event{
-		Time: v.now, Client: netip.AddrPortFrom(c.Addr, from.Port()), Server: c.local, Transport: v.transport.String(),
+		Time: v.now, Client: netip.AddrPortFrom(c.Addr, from.Port()), Server: c.local, Transport: [...]string{"udp", "tcp", "dot", "doh", "doq"}[v.transport],
 		Zone: info.Zone, Type: info.Type, RCode: info.RCode, Subnet: c.query.Subnet, Scope: info.Scope,
 		Truncated: info.Truncated || v.slipped, Dropped: info.Dropped.String(), Query: query, Reply: reply,
 	}

@@ -9,14 +9,11 @@ import (
 
 // options is what goes into a reply's OPT record besides the client subnet. The zero options are none.
 type options struct {
-	cookie       [guard.CookieLen]byte
-	hasCookie    bool
-	hasKeepalive bool
-	keepalive    uint16 // in units of 100 ms (RFC 7828 section 3.1)
-	nsid         string
-	extra        []byte // further ones in wire form, at most maxExtra octets
-	pad          int    // the length of the whole message becomes a multiple of it; 0: no padding (RFC 8467 section 4.1)
-	limit        int    // octets of the whole message; 0: none but those of the transport and of the client
+	cookie    [guard.CookieLen]byte
+	hasCookie bool
+	nsid      string
+	extra     []byte // further ones in wire form, at most maxExtra octets
+	limit     int    // octets of the whole message; 0: none but those of the transport and of the client
 }
 
 // Lengths of the OPT record.
@@ -25,11 +22,11 @@ const (
 	optHead   = 4  // of an option
 	maxSubnet = optHead + 4 + 16
 	maxExtra  = 64
-	// maxOPT is the longest OPT record sent, but for padding, which takes no room that a record could have.
-	maxOPT = optFixed + maxSubnet + optHead + guard.CookieLen + optHead + MaxNSID + optHead + 2 + maxExtra
+	// maxOPT is the longest OPT record sent, but for what the transport adds: keepalive and padding.
+	maxOPT = optFixed + maxSubnet + optHead + guard.CookieLen + optHead + MaxNSID + maxExtra
 )
 
-// len is the length of the options without padding.
+// len is the length of the options.
 func (o *options) len(q *dnswire.Query) int {
 	n := len(o.extra)
 	if q.SubnetOption != nil {
@@ -40,9 +37,6 @@ func (o *options) len(q *dnswire.Query) int {
 	}
 	if o.nsid != "" {
 		n += optHead + len(o.nsid)
-	}
-	if o.hasKeepalive {
-		n += optHead + 2
 	}
 	return n
 }
@@ -69,31 +63,11 @@ func (r *reply) opt(q *dnswire.Query, scope int) {
 	if o.nsid != "" {
 		m = append(optionHead(m, dnswire.OptionNSID, len(o.nsid)), o.nsid...)
 	}
-	if o.hasKeepalive {
-		m = binary.BigEndian.AppendUint16(optionHead(m, dnswire.OptionKeepalive, 2), o.keepalive)
-	}
 	m = append(m, o.extra...)
-	if o.pad > 0 {
-		m = padded(m, r.base, o.pad)
-	}
 	binary.BigEndian.PutUint16(m[length:], uint16(len(m)-length-2))
 	r.msg = m
 }
 
 func optionHead(m []byte, code uint16, length int) []byte {
 	return append(m, byte(code>>8), byte(code), byte(length>>8), byte(length))
-}
-
-// padded appends a padding option, last as it depends on the rest, if there is room for one.
-func padded(m []byte, base, block int) []byte {
-	size := len(m) - base + optHead
-	if size > MaxTCP {
-		return m
-	}
-	n := min((block-size%block)%block, MaxTCP-size)
-	m = optionHead(m, dnswire.OptionPadding, n)
-	for range n {
-		m = append(m, 0)
-	}
-	return m
 }

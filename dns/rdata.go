@@ -35,7 +35,7 @@ func parseName(name string) ([]byte, error) {
 	if end > dnswire.MaxName {
 		return nil, fmt.Errorf("name %q: longer than %d octets", name, dnswire.MaxName)
 	}
-	return lower(buf[:end]), nil
+	return dnswire.Lower(buf[:end]), nil
 }
 
 // parseType finds a record type that zones may hold.
@@ -213,34 +213,12 @@ func rrTarget(typ uint16, data, owner []byte) target {
 	default:
 		return t
 	}
-	if skip >= len(data) || !isName(data[skip:]) {
+	if skip >= len(data) || !dnswire.IsName(data[skip:]) {
 		return t
 	}
-	t.name = lower(data[skip:])
+	t.name = dnswire.Lower(data[skip:])
 	if len(t.name) == 1 && typ != dnswire.TypeNS && typ != dnswire.TypeMX {
 		t.name = owner
 	}
 	return t
-}
-
-// isName reports whether data begins with an uncompressed name. Data from elsewhere may be anything.
-func isName(data []byte) bool {
-	for at := 0; at < len(data) && at < dnswire.MaxName; at += 1 + int(data[at]) {
-		if data[at] == 0 {
-			return true
-		}
-		if data[at] > 63 {
-			return false
-		}
-	}
-	return false
-}
-
-// nameText is a name in presentation form.
-func nameText(wire []byte) string {
-	name, _, err := mdns.UnpackDomainName(wire, 0)
-	if err != nil {
-		panic("BUG: a compiled name does not unpack: " + err.Error())
-	}
-	return name
 }

@@ -87,7 +87,7 @@ func (b *builder) readRecord(r *config.Record) (*source, error) {
 	apex := len(name) == b.u.apexLen
 	steers := r.Alias != nil || len(r.Answers) > 0
 	switch other := b.sets[setKey{string(name), typ}]; {
-	case !below(name, b.u.apex):
+	case !dnswire.Below(name, b.u.apex):
 		return nil, errors.New("outside the zone")
 	case other != nil:
 		return nil, fmt.Errorf("also given as %s", other)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns/zone"
+	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
 )
 
@@ -186,12 +187,12 @@ func (m match) String() string {
 // which keeps random-subdomain floods cheap (D06).
 func (u *unit) find(name []byte) (node, match) {
 	rest := name
-	for excess := countLabels(name) - u.depth; excess > 0; excess-- {
-		rest = parent(rest)
+	for excess := dnswire.CountLabels(name) - u.depth; excess > 0; excess-- {
+		rest = dnswire.Parent(rest)
 	}
 	n := u.get(rest)
 	for n == 0 {
-		rest = parent(rest)
+		rest = dnswire.Parent(rest)
 		n = u.get(rest)
 	}
 	whole := len(rest) == len(name)
@@ -224,7 +225,7 @@ type apexTable struct {
 func newApexTable(units []*unit) apexTable {
 	t := apexTable{seed: maphash.MakeSeed(), slots: make([]uint64, tableSize(len(units)))}
 	for i, u := range units {
-		t.depth = max(t.depth, countLabels(u.apex))
+		t.depth = max(t.depth, dnswire.CountLabels(u.apex))
 		insert(t.slots, maphash.Bytes(t.seed, u.apex), uint32(i+1))
 	}
 	return t
@@ -254,14 +255,14 @@ func (z *Zones) zoneOf(name []byte) int {
 		return z.fewZoneOf(name)
 	}
 	rest := name
-	for excess := countLabels(name) - z.apexes.depth; excess > 0; excess-- {
-		rest = parent(rest)
+	for excess := dnswire.CountLabels(name) - z.apexes.depth; excess > 0; excess-- {
+		rest = dnswire.Parent(rest)
 	}
 	for {
 		if i := z.apexAt(rest); i >= 0 || len(rest) == 1 {
 			return i
 		}
-		rest = parent(rest)
+		rest = dnswire.Parent(rest)
 	}
 }
 
@@ -271,7 +272,7 @@ const fewZones = 4
 func (z *Zones) fewZoneOf(name []byte) int {
 	best, longest := -1, 0
 	for i, u := range z.units {
-		if u.apexLen > longest && u.apexLen <= len(name) && bytes.Equal(name[len(name)-u.apexLen:], u.apex) && below(name, u.apex) {
+		if u.apexLen > longest && u.apexLen <= len(name) && bytes.Equal(name[len(name)-u.apexLen:], u.apex) && dnswire.Below(name, u.apex) {
 			best, longest = i, u.apexLen
 		}
 	}
@@ -293,43 +294,3 @@ func (z *Zones) apexAt(name []byte) int {
 		}
 	}
 }
-
-// parent strips the first label.
-func parent(name []byte) []byte { return name[1+int(name[0]):] }
-
-// countLabels counts the labels of a name in wire form, the root's not included.
-func countLabels(name []byte) int {
-	n := 0
-	for at := 0; name[at] != 0; at += 1 + int(name[at]) {
-		n++
-	}
-	return n
-}
-
-// below reports whether name is top or lies under it; both in wire form, lower case.
-func below(name, top []byte) bool {
-	for len(name) > len(top) {
-		name = parent(name)
-	}
-	return bytes.Equal(name, top)
-}
-
-// appendLower appends a name in wire form with ASCII letters in lower case. What follows the name in wire is not looked at.
-func appendLower(dst, wire []byte) []byte {
-	for at := 0; ; {
-		n := int(wire[at])
-		dst = append(dst, wire[at])
-		if n == 0 {
-			return dst
-		}
-		for _, c := range wire[at+1 : at+1+n] {
-			if c-'A' < 26 {
-				c |= 0x20
-			}
-			dst = append(dst, c)
-		}
-		at += 1 + n
-	}
-}
-
-func lower(wire []byte) []byte { return appendLower(nil, wire) }

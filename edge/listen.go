@@ -20,6 +20,7 @@ import (
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/edge/admin"
 	"github.com/meridian-edge/meridian/edge/cert"
+	"github.com/meridian-edge/meridian/internal/netio"
 	"github.com/meridian-edge/meridian/proxy/std"
 )
 
@@ -130,12 +131,12 @@ func (l *listener) open() error {
 		return unwrapSyscall(err)
 	}
 	// UDP shares the port TCP got, which is another than the configured one only when that was 0.
-	addr := l.tcp.Addr().String()
+	addr := l.tcp.Addr().(*net.TCPAddr).AddrPort() //nolint:forcetypeassert // "tcp" makes no other type
 	switch l.kind {
 	case kindHTTPS:
-		err = l.openUDP(addr, 1, false)
+		err = l.openUDP(addr, 1)
 	case kindDNS:
-		err = l.openUDP(addr, runtime.GOMAXPROCS(0), true)
+		err = l.openUDP(addr, runtime.GOMAXPROCS(0))
 	}
 	if err != nil {
 		l.closeSockets()
@@ -143,28 +144,10 @@ func (l *listener) open() error {
 	return err
 }
 
-// udpBuffer is the receive buffer asked for: bursts of a few thousand queries wait there (attack row D23).
-const udpBuffer = 4 << 20
-
-func (l *listener) openUDP(addr string, sockets int, reusePort bool) error {
-	lc := net.ListenConfig{}
-	if reusePort {
-		lc.Control = func(_, _ string, c syscall.RawConn) error {
-			var failed error
-			err := c.Control(func(fd uintptr) {
-				failed = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
-			})
-			return errors.Join(err, failed)
-		}
-	}
-	for range sockets {
-		conn, err := lc.ListenPacket(context.Background(), "udp", addr)
-		if err != nil {
-			return fmt.Errorf("udp: %w", unwrapSyscall(err))
-		}
-		udp := conn.(*net.UDPConn)       //nolint:forcetypeassert // "udp" makes no other type
-		_ = udp.SetReadBuffer(udpBuffer) // the kernel grants what net.core.rmem_max allows
-		l.udp = append(l.udp, udp)
+func (l *listener) openUDP(addr netip.AddrPort, sockets int) error {
+	var err error
+	if l.udp, err = netio.ListenUDP(context.Background(), addr, sockets); err != nil {
+		return fmt.Errorf("udp: %w", unwrapSyscall(err))
 	}
 	return nil
 }

@@ -106,6 +106,9 @@ func New(o Options) *Server {
 	return s
 }
 
+// Proxied reports whether there are listed proxies.
+func (s *Server) Proxied() bool { return len(s.proxies) > 0 }
+
 // Proxy reports whether addr is one of the listed proxies.
 func (s *Server) Proxy(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")

@@ -1,4 +1,4 @@
-package dns
+package geo
 
 import (
 	"math/bits"
@@ -22,9 +22,9 @@ var specialBlocks = []netip.Prefix{
 	netip.MustParsePrefix("ff00::/8"),
 }
 
-// specialPurpose reports whether an address is in a special-purpose block, and how many of its bits it takes to tell: all
+// SpecialPurpose reports whether an address is in a special-purpose block, and how many of its bits it takes to tell: all
 // addresses that share them get the same report, so scopes that include them tile (RFC 7871 section 7.2.1).
-func specialPurpose(a netip.Addr) (special bool, decisive int) {
+func SpecialPurpose(a netip.Addr) (special bool, decisive int) {
 	for i := range specialBlocks {
 		block := specialBlocks[i]
 		if block.Addr().Is4() != a.Is4() {

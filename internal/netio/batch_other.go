@@ -1,0 +1,55 @@
+//go:build !linux
+
+package netio
+
+import "net/netip"
+
+// system is one datagram at a time, where the kernel has no call for more that Go can make.
+type system struct {
+	in     []byte
+	oob    []byte // which address the datagram came to; empty where the system does not say
+	length int
+	from   netip.AddrPort
+	cut    bool
+	answer []byte
+}
+
+func (b *Batch) open() error {
+	if _, err := b.conn.SyscallConn(); err != nil {
+		return err
+	}
+	b.in = make([]byte, b.size.In+1) // one more octet than is wanted tells a longer datagram
+	return nil
+}
+
+func (b *Batch) receive() (int, error) {
+	b.answer = nil
+	n, from, err := b.conn.ReadFromUDPAddrPort(b.in)
+	if err != nil {
+		return 0, err
+	}
+	b.cut = n > b.size.In
+	b.length = min(n, b.size.In)
+	b.from = from
+	return 1, nil
+}
+
+func (b *Batch) datagram(int) ([]byte, netip.AddrPort) {
+	return b.in[:b.length], netip.AddrPortFrom(b.from.Addr().Unmap().WithZone(""), b.from.Port())
+}
+
+func (b *Batch) truncated(int) bool { return b.cut }
+
+func (b *Batch) reply(_ int, data []byte) { b.answer = data }
+
+func (b *Batch) flush() int {
+	data := b.answer
+	b.answer = nil
+	if len(data) == 0 {
+		return 0
+	}
+	if _, err := b.conn.WriteToUDPAddrPort(data, b.from); err != nil {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,109 @@
+// Package netio moves UDP datagrams in batches: one call to the kernel takes what has arrived, one sends all the replies.
+//
+//	conns, err := netio.ListenUDP(ctx, addr, runtime.GOMAXPROCS(0))
+//	b, err := netio.NewBatch(conns[0], netio.Sizes{In: 4096, Out: 1232})
+//	for {
+//		n, err := b.Receive()
+//		for i := range n {
+//			data, from := b.Datagram(i)
+//			b.Reply(i, answer(b.Buffer(i), data, from))
+//		}
+//		failed := b.Flush()
+//	}
+//
+// A Batch belongs to one goroutine; the net.UDPConn below it may be closed and given deadlines from any. Nothing is allocated once
+// a Batch is made. A reply leaves from the address its question came to, also when the socket is bound to every address: a
+// resolver drops an answer from anywhere else.
+//
+// On Linux the package imports unsafe, because recvmmsg and sendmmsg take arrays of pointers. Waiting is left to Go's poller: a thread
+// that blocks in the kernel by itself costs more, because the scheduler takes its processor away and gives it back. On
+// other systems a batch is one datagram, and which address a reply leaves from is up to the system.
+package netio
+
+import (
+	"net"
+	"net/netip"
+)
+
+// Sizes of a Batch. Zero means the default.
+type Sizes struct {
+	Datagrams int // most in one batch; default 32, at most 1,024 (what the kernel takes)
+	In        int // octets of a datagram that are kept, default 2,048; the rest of a longer one is lost and Truncated says so
+	Out       int // capacity of the buffer for the reply to one datagram; default 1,232
+}
+
+const (
+	defaultDatagrams = 32
+	maxDatagrams     = 1024 // UIO_MAXIOV: the kernel takes no more messages in a call
+	defaultIn        = 2048
+	defaultOut       = 1232
+)
+
+func (s Sizes) orDefaults() Sizes {
+	if s.Datagrams <= 0 {
+		s.Datagrams = defaultDatagrams
+	}
+	if s.In <= 0 {
+		s.In = defaultIn
+	}
+	if s.Out <= 0 {
+		s.Out = defaultOut
+	}
+	s.Datagrams = min(s.Datagrams, maxDatagrams)
+	return s
+}
+
+// Batch is the datagrams taken from a socket together, and the replies to them.
+type Batch struct {
+	conn *net.UDPConn
+	out  []byte // a buffer of size Out for each datagram
+	size Sizes
+	n    int // datagrams of the last Receive
+	system
+}
+
+// NewBatch prepares batches on conn, which stays the caller's to close. Several Batches on one conn are possible but share its
+// queue; give each a socket of its own (ListenUDP). It fails when conn is closed.
+func NewBatch(conn *net.UDPConn, s Sizes) (*Batch, error) {
+	s = s.orDefaults()
+	b := &Batch{conn: conn, size: s, out: make([]byte, s.Datagrams*s.Out)}
+	if err := b.open(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Receive waits for a datagram, takes it and those that came with it, and returns how many there are, at least one. What earlier
+// calls returned is no longer valid, and replies that were not flushed are forgotten. The error of a closed socket is
+// net.ErrClosed, that of a passed read deadline os.ErrDeadlineExceeded; after any other the socket may still work.
+func (b *Batch) Receive() (int, error) {
+	b.n = 0
+	n, err := b.receive()
+	b.n = n
+	return n, err
+}
+
+// Datagram is number i of the last Receive, and where it came from: never a mapped address (::ffff:192.0.2.1 is 192.0.2.1), and
+// without a zone. The bytes may be changed, and are valid until the next Receive.
+func (b *Batch) Datagram(i int) (data []byte, from netip.AddrPort) { return b.datagram(i) }
+
+// Truncated reports whether datagram i was longer than Sizes.In.
+func (b *Batch) Truncated(i int) bool { return b.truncated(i) }
+
+// Buffer is an empty slice with room for the reply to datagram i, of capacity Sizes.Out. It is valid until the next Receive.
+func (b *Batch) Buffer(i int) []byte {
+	at := i * b.size.Out
+	return b.out[at : at : at+b.size.Out]
+}
+
+// Reply will send data, which may but need not be in Buffer(i), to where datagram i came from. data must not change before Flush.
+// Replies are sent in the order of the calls; there is at most one for each datagram, and none of length zero.
+func (b *Batch) Reply(i int, data []byte) {
+	if len(data) > 0 {
+		b.reply(i, data)
+	}
+}
+
+// Flush sends the replies and returns how many the kernel refused. It waits while the socket's send buffer is full, until the
+// write deadline; what is left then counts as refused.
+func (b *Batch) Flush() (failed int) { return b.flush() }
