@@ -134,7 +134,6 @@ dns:
   nsid: fra1
   chaos: {version: none of your business, hostname: fra1}
   proxy_protocol: [10.0.0.0/8]
-  udp_size: 1400
   rate_limit:
     responses_per_second: 100
     errors_per_second: 10

@@ -115,7 +115,11 @@ func (e *env) run(j *job) result {
 		same.config = j.config // lines may have moved
 		return result{unit: &same}
 	}
-	u, err := buildUnit(e, j.name, j.config, j.data)
+	cfg := j.config
+	if j.inData && j.data == nil && cfg != nil && len(cfg.Nameservers) == 0 {
+		cfg = nil // all of it comes from elsewhere, its name servers too
+	}
+	u, err := buildUnit(e, j.name, cfg, j.data)
 	switch {
 	case err != nil:
 		return result{mistake: err}

@@ -31,7 +31,7 @@ func (s *Server) prepare(c *Client, v *visit) (rcode uint16) {
 		return rcodeBadCook
 	default:
 		o.limit = s.guard.Cap(v.now, c.Random)
-		if o.limit >= sizeLimit(q, UDP) {
+		if o.limit >= sizeLimit(q, UDP) || o.limit > 0 && s.guard.Exempts(c.Addr) {
 			o.limit = 0
 		}
 	}

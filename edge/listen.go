@@ -31,13 +31,16 @@ const (
 	kindHTTP    kind = "http"
 	kindHTTPS   kind = "https"
 	kindDNS     kind = "dns"
+	kindDoT     kind = "dot"
+	kindDoH     kind = "doh"
+	kindDoQ     kind = "doq"
 	kindMetrics kind = "metrics"
 	kindAdmin   kind = "admin"
 )
 
 // drainOrder is the order in which listeners are shut down: DNS first, so that resolvers turn to other edges while requests
 // under way are finished. Metrics and admin stay to the end: a drain can be watched.
-var drainOrder = [][]kind{{kindDNS}, {kindHTTP, kindHTTPS}}
+var drainOrder = [][]kind{{kindDNS, kindDoT, kindDoH, kindDoQ}, {kindHTTP, kindHTTPS}}
 
 // ErrListen is wrapped by the error of a socket that cannot be had.
 var ErrListen = errors.New("cannot listen")
@@ -71,6 +74,9 @@ func wantedListeners(cfg *config.Config) map[string]*listener {
 	all(kindHTTP, cfg.Listeners.HTTP)
 	all(kindHTTPS, cfg.Listeners.HTTPS)
 	all(kindDNS, cfg.Listeners.DNS)
+	all(kindDoT, cfg.Listeners.DoT)
+	all(kindDoH, cfg.Listeners.DoH)
+	all(kindDoQ, cfg.Listeners.DoQ)
 	all(kindMetrics, cfg.Listeners.Metrics)
 	for _, path := range cfg.Listeners.Admin {
 		add(kindAdmin, path)
@@ -126,6 +132,13 @@ func (l *listener) open() error {
 	if l.kind == kindAdmin {
 		return l.openUnix()
 	}
+	if l.kind == kindDoQ {
+		addr, err := netip.ParseAddrPort(l.addr)
+		if err != nil {
+			return err
+		}
+		return l.openUDP(addr, 1)
+	}
 	var err error
 	if l.tcp, err = net.Listen("tcp", l.addr); err != nil {
 		return unwrapSyscall(err)
@@ -133,7 +146,7 @@ func (l *listener) open() error {
 	// UDP shares the port TCP got, which is another than the configured one only when that was 0.
 	addr := l.tcp.Addr().(*net.TCPAddr).AddrPort() //nolint:forcetypeassert // "tcp" makes no other type
 	switch l.kind {
-	case kindHTTPS:
+	case kindHTTPS, kindDoH:
 		err = l.openUDP(addr, 1)
 	case kindDNS:
 		err = l.openUDP(addr, runtime.GOMAXPROCS(0))
@@ -248,10 +261,14 @@ func (n *Node) serve(l *listener) {
 		for _, conn := range l.udp {
 			loop("udp", func() error { return n.organs.dns.ServeUDP(ctx, conn) })
 		}
+	case kindDoT, kindDoH, kindDoQ:
+		ctx, cancel := context.WithCancel(context.Background())
+		l.cancel = cancel
+		n.serveSecureDNS(ctx, l, loop)
 	default:
 		loop("http", func() error { return l.server.Serve(l.tcp) })
 	}
-	n.log.Info("listening", "kind", l.kind, "address", l.tcp.Addr().String())
+	n.log.Info("listening", "kind", l.kind, "address", l.bound())
 }
 
 // shutdown finishes what the listener has under way, until ctx ends.
@@ -278,6 +295,14 @@ func (l *listener) close() {
 	}
 	l.closeSockets()
 	l.wg.Wait()
+}
+
+// bound is the address the listener has got, which is another than the configured one when its port was 0.
+func (l *listener) bound() string {
+	if l.tcp != nil {
+		return l.tcp.Addr().String()
+	}
+	return l.udp[0].LocalAddr().String()
 }
 
 func (l *listener) closeSockets() {
@@ -313,6 +338,7 @@ func (n *Node) Addr(k string, i int) netip.AddrPort {
 	cfg := n.Config()
 	addrs := map[string][]netip.AddrPort{
 		"http": cfg.Listeners.HTTP, "https": cfg.Listeners.HTTPS, "dns": cfg.Listeners.DNS, "metrics": cfg.Listeners.Metrics,
+		"dot": cfg.Listeners.DoT, "doh": cfg.Listeners.DoH, "doq": cfg.Listeners.DoQ,
 	}[k]
 	if i >= len(addrs) {
 		return netip.AddrPort{}
@@ -323,6 +349,6 @@ func (n *Node) Addr(k string, i int) netip.AddrPort {
 	if l == nil {
 		return netip.AddrPort{}
 	}
-	addr, _ := l.tcp.Addr().(*net.TCPAddr)
-	return addr.AddrPort()
+	addr, _ := netip.ParseAddrPort(l.bound())
+	return addr
 }

@@ -116,8 +116,13 @@ func (n *Node) Refuse(x *httpwire.Exchange, err *fault.Error) *httpwire.Response
 	return n.snapshot.Load().router.Refuse(x, err)
 }
 
-// Zones are the current generation's zones: the DNS server asks for each batch of queries.
-func (n *Node) Zones() *dns.Zones { return n.snapshot.Load().zones }
+// Zones are the zones that serve now, or would if this is a preview.
+func (n *Node) Zones() *dns.Zones {
+	if live := n.organs.authority.Zones(); live != nil {
+		return live
+	}
+	return n.snapshot.Load().zones.Zones()
+}
 
 // ExplainURL says what would happen to a request now.
 func (n *Node) ExplainURL(method, url string, client netip.Addr) proxy.Explanation {
@@ -126,7 +131,7 @@ func (n *Node) ExplainURL(method, url string, client netip.Addr) proxy.Explanati
 
 // ExplainDNS says how a DNS question would be answered now.
 func (n *Node) ExplainDNS(name, qtype string, client netip.Addr) (*dns.Explanation, error) {
-	return n.snapshot.Load().explainDNS(name, qtype, client)
+	return explainDNS(n.Zones(), name, qtype, client)
 }
 
 // settleTime is how long readiness waits for the first results of the checks.
@@ -146,6 +151,13 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	if n.organs.access != nil {
 		group.start(n.organs.access.Run)
+	}
+	group.start(n.organs.authority.Run)
+	if n.organs.queries != nil {
+		group.start(n.organs.queries.Run)
+	}
+	if n.organs.dnstap != nil {
+		group.start(n.organs.dnstap.Run)
 	}
 	for _, l := range n.listeners {
 		n.serve(l)

@@ -9,7 +9,9 @@ import (
 	"github.com/meridian-edge/meridian/cache"
 	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/dns"
+	"github.com/meridian-edge/meridian/dns/guard"
 	"github.com/meridian-edge/meridian/dns/tap"
+	"github.com/meridian-edge/meridian/edge/authority"
 	"github.com/meridian-edge/meridian/edge/discover"
 	"github.com/meridian-edge/meridian/healthcheck"
 	"github.com/meridian-edge/meridian/proxy"
@@ -19,22 +21,27 @@ import (
 
 // organs are the parts that live longer than a configuration. Snapshots point at them, never the other way round.
 type organs struct {
-	registry *prometheus.Registry
-	board    *healthcheck.Board
-	checker  *healthcheck.Checker
-	fleet    *healthcheck.Fleet
-	keeper   *healthcheck.Keeper // nil: nothing is kept over a restart
-	cache    *cache.Store
-	purges   *purge.Book
-	origin   *origin.Transport
-	dns      *dns.Server
-	taps     *tap.Metrics // of query logs, whether there are any or not
-	http     *proxy.Metrics
-	fronts   *std.Metrics
-	access   *proxy.AccessLog // nil: off
-	file     *logFile         // what access writes to, when that is a file of the configuration; else nil
-	places   *placesOrgan
-	discover *discover.Watcher
+	registry  *prometheus.Registry
+	board     *healthcheck.Board
+	checker   *healthcheck.Checker
+	fleet     *healthcheck.Fleet
+	keeper    *healthcheck.Keeper // nil: nothing is kept over a restart
+	cache     *cache.Store
+	purges    *purge.Book
+	origin    *origin.Transport
+	dns       *dns.Server
+	authority *authority.Keeper
+	guard     *guard.Guard
+	queries   *tap.Log     // nil: off
+	dnstap    *tap.Dnstap  // nil: off
+	queryFile *logFile     // what queries writes to, when that is a file; else nil
+	taps      *tap.Metrics // of query logs, whether there are any or not
+	http      *proxy.Metrics
+	fronts    *std.Metrics
+	access    *proxy.AccessLog // nil: off
+	file      *logFile         // what access writes to, when that is a file of the configuration; else nil
+	places    *placesOrgan
+	discover  *discover.Watcher
 }
 
 func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, error) {
@@ -52,12 +59,14 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 		Memory: cfg.Cache.Memory, Node: proxy.Token(cfg.Edge.Name), Log: o.Log, Registerer: registry, Purges: a.purges,
 	})
 	a.origin = origin.NewTransport(origin.Options{Log: o.Log, Registerer: registry})
-	a.dns = dns.NewServer(dns.Options{Source: n, Limits: cfg.Limits, Log: o.Log, Registerer: registry})
 	a.taps = tap.NewMetrics(registry)
 	a.http = proxy.NewMetrics(registry)
 	a.fronts = std.NewMetrics(registry)
 	a.places = newPlaces(o.Log, registry)
 	a.discover = discover.New(discover.Options{Log: o.Log, Registerer: registry, Changed: n.noteFound, Dir: cfg.StateDir})
+	if err = a.nameserver(o, registry); err != nil {
+		return nil, err
+	}
 	out, err := a.accessOutput(o)
 	if out != nil {
 		a.access = proxy.NewAccessLog(out, o.Log, a.http)
@@ -85,10 +94,14 @@ func (a *organs) accessOutput(o Options) (io.Writer, error) {
 }
 
 func (a *organs) close() {
+	a.authority.Close()
 	a.origin.Close()
 	a.cache.Close()
 	_ = a.purges.Close() // every order was synced when it was given
 	if a.file != nil {
 		_ = a.file.Close()
+	}
+	if a.queryFile != nil {
+		_ = a.queryFile.Close()
 	}
 }

@@ -139,12 +139,18 @@ func (n *Node) rebuildLocked() error {
 
 // settle makes the organs follow the new generation. Nothing here can fail.
 func (n *Node) settle(old, next *snapshot, opened []*listener) {
+	n.organs.authority.Install(context.Background(), next.zones)
 	n.organs.checker.Apply(next.plan)
 	n.organs.fleet.SetRule(healthcheck.RuleOf(next.cfg.Quorum))
 	n.organs.cache.SetMemory(next.cfg.Cache.Memory)
 	n.organs.origin.Keep(next.router.Targets())
 	n.organs.discover.Apply(next.cfg)
 	n.organs.places.settle(next.placeData, next.cfg)
+	var before *config.Config
+	if old != nil {
+		before = old.cfg
+	}
+	n.settleNameserver(before, next.cfg)
 	for _, l := range opened {
 		n.listeners[l.key] = l
 		if n.run != nil {

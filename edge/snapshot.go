@@ -11,6 +11,7 @@ import (
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns"
+	"github.com/meridian-edge/meridian/edge/authority"
 	"github.com/meridian-edge/meridian/edge/cert"
 	"github.com/meridian-edge/meridian/healthcheck"
 	"github.com/meridian-edge/meridian/proxy"
@@ -24,7 +25,7 @@ type snapshot struct {
 	serial     uint32 // of the zones' SOA
 	cfg        *config.Config
 	plan       *healthcheck.Plan
-	zones      *dns.Zones
+	zones      *authority.Build
 	router     *proxy.Router
 	certs      *cert.Set
 	places     *geo.DB
@@ -57,16 +58,12 @@ func (n *Node) build(cfg *config.Config, old *snapshot) (*snapshot, error) {
 	filled, found := n.organs.discover.Fill(cfg)
 	s.found = found
 	s.plan = healthcheck.NewPlan(filled, n.organs.board)
-	var oldZones *dns.Zones
-	if old != nil {
-		oldZones = old.zones
-	}
-	s.zones, err = dns.Compile(filled, dns.Deps{
-		Health: n.organs.board.Alive(), Places: s.places, From: regions[cfg.Edge.Region], Previous: oldZones,
+	s.zones, err = n.organs.authority.Build(filled, dns.Deps{
+		Health: n.organs.board.Alive(), Places: s.places, From: regions[cfg.Edge.Region],
 		Slot: s.plan.Check, Endpoint: s.plan.Endpoint, Regions: regions, Serial: s.serial,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("zones: %w", err)
+		return nil, err
 	}
 	s.router, err = proxy.Build(filled, proxy.Deps{
 		Cache: n.organs.cache, Origin: n.organs.origin, Health: n.organs.board.Reach(), Slot: s.plan.Endpoint, Observer: s.observer,
@@ -85,7 +82,7 @@ func (n *Node) build(cfg *config.Config, old *snapshot) (*snapshot, error) {
 	return s, nil
 }
 
-func (s *snapshot) explainDNS(name, qtype string, client netip.Addr) (*dns.Explanation, error) {
+func explainDNS(zones *dns.Zones, name, qtype string, client netip.Addr) (*dns.Explanation, error) {
 	t, err := dns.ParseType(qtype)
 	if err != nil {
 		return nil, err
@@ -100,14 +97,15 @@ func (s *snapshot) explainDNS(name, qtype string, client netip.Addr) (*dns.Expla
 		}
 		c.Subnet = netip.PrefixFrom(client, bits).Masked()
 	}
-	return s.zones.Explain(name, t, c)
+	return zones.Explain(name, t, c)
 }
 
 // Preview builds a configuration without opening a socket or starting anything: what New would refuse before it binds, it
 // refuses. The node it returns can explain decisions, with no health known (everything counts as up), and must not be run.
 func Preview(cfg *config.Config, log *slog.Logger) (*Node, error) {
 	quiet := *cfg
-	quiet.Log.Access = "off" // a preview opens no file for writing
+	quiet.Log.Access, quiet.StateDir = "off", "" // a preview opens no file for writing
+	quiet.DNS.QueryLog, quiet.DNS.Tap = nil, nil
 	n := &Node{options: Options{Config: &quiet, Log: log}, log: log, ready: make(chan struct{}), killed: make(chan struct{}), found: make(chan struct{}, 1)}
 	registry := prometheus.NewRegistry()
 	n.metrics = newMetrics(registry, "", n)
@@ -121,5 +119,5 @@ func Preview(cfg *config.Config, log *slog.Logger) (*Node, error) {
 		return nil, err
 	}
 	n.snapshot.Store(s)
-	return n, nil
+	return n, s.zones.Check()
 }

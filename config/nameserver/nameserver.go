@@ -25,8 +25,6 @@ type Settings struct {
 	// ProxyProtocol are the peers whose connections and datagrams begin with a PROXY protocol v2 header, which says who the client
 	// is; nobody else's header is read. Empty: nobody's.
 	ProxyProtocol []netip.Prefix
-	// UDPSize is the most octets of a UDP answer, and what is offered to clients: 512 to 4096, default 1232.
-	UDPSize int
 
 	RateLimit *RateLimit // nil: off; by default on
 	Cookies   *Cookies   // nil: off; by default on
@@ -55,16 +53,16 @@ type Chaos struct {
 // RateLimit bounds what one network gets over UDP (D01). A rate counts the answers of one second that are alike for one client
 // network; 0 does not limit them. Clients with a valid cookie are not limited.
 type RateLimit struct {
-	Responses  int           // with data, for one name; default 50
-	Errors     int           // other than NXDOMAIN, for one zone; default: as Responses
-	NXDomains  int           // NXDOMAIN and NODATA, for one zone, so that random names are one (D06); default: as Responses
-	Window     time.Duration // over which a rate is kept; default 15 s
-	Slip       int           // of the answers beyond the rate every nth is sent, truncated (D05); 0: none, 1: all; default 2
-	IPv4Prefix int           // bits of a client network; default 24
-	IPv6Prefix int           // likewise; default 56
-	Exempt     []netip.Prefix
-	LogOnly    bool // count and log, but answer
-	TableSize  int  // networks and answers that are counted at once; default 524288
+	Responses  int            // with data, for one name; default 50
+	Errors     int            // other than NXDOMAIN, for one zone; default: as Responses
+	NXDomains  int            // NXDOMAIN and NODATA, for one zone, so that random names are one (D06); default: as Responses
+	Window     time.Duration  // over which a rate is kept; default 1 s
+	Slip       int            // of the answers beyond the rate every nth is sent, truncated (D05); 0: none, 1: all; default 2
+	IPv4Prefix int            // bits of a client network; default 24
+	IPv6Prefix int            // likewise; default 56
+	Exempt     []netip.Prefix // never limited; default: this host's own loopback addresses
+	LogOnly    bool           // count and log, but answer
+	TableSize  int            // networks and answers that are counted at once; default 131072
 }
 
 // Cookies are the DNS cookies of RFC 7873 and 9018.
@@ -74,7 +72,7 @@ type Cookies struct {
 	Secrets []Secret
 	// Require answers BADCOOKIE to UDP queries without a valid server cookie.
 	Require bool
-	// MaxPlainResponse is the most octets of a UDP answer to a client without a valid cookie: 0 (as any other) or 128 to 4096;
+	// MaxPlainResponse is the most octets of a UDP answer to a client without a valid cookie: 0 (as any other) or 512 to 4096;
 	// default 512 (D01).
 	MaxPlainResponse int
 }

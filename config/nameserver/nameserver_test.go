@@ -37,7 +37,7 @@ func TestDefenceIsOnUnlessSwitchedOff(t *testing.T) {
 			s.RateLimit.IPv4Prefix != 24 || s.RateLimit.IPv6Prefix != 56 {
 			t.Errorf("%s: %+v", src, s.RateLimit)
 		}
-		if s.Cookies == nil || s.Cookies.MaxPlainResponse != 512 || s.Cookies.Require || s.UDPSize != 1232 {
+		if s.Cookies == nil || s.Cookies.MaxPlainResponse != 512 || s.Cookies.Require {
 			t.Errorf("%s: %+v", src, s.Cookies)
 		}
 	}

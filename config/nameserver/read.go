@@ -1,6 +1,7 @@
 package nameserver
 
 import (
+	"net/netip"
 	"strings"
 	"time"
 	"unicode"
@@ -20,25 +21,23 @@ type (
 const (
 	longestText   = 128 // bytes of what clients are told about the server
 	longestSocket = 107 // the room that sun_path has, less its final zero byte (unix(7))
-	defaultUDP    = 1232
 )
 
 // Read reads the section under the key dns of a file. It also returns the section itself, whose certificate it leaves to its
 // caller.
 func Read(top yamldoc.Object) (Settings, yamldoc.Object) {
-	s := Settings{UDPSize: defaultUDP, RateLimit: defaultRateLimit(), Cookies: defaultCookies()}
+	s := Settings{RateLimit: defaultRateLimit(), Cookies: defaultCookies()}
 	c, found := top.Get("dns")
 	if !found {
 		return s, object{}
 	}
-	o := c.Object("certificate", "nsid", "chaos", "proxy_protocol", "udp_size", "rate_limit", "cookies", "query_log", "dnstap",
+	o := c.Object("certificate", "nsid", "chaos", "proxy_protocol", "rate_limit", "cookies", "query_log", "dnstap",
 		"keys", "zone_files")
 	yamldoc.Set(o, "nsid", &s.NSID, readShort)
 	readChaos(o, &s.Chaos)
 	if list, found := o.Get("proxy_protocol"); found {
 		s.ProxyProtocol, _ = list.Prefixes()
 	}
-	o.Integer("udp_size", &s.UDPSize, 512, 4096)
 	s.RateLimit = readRateLimit(o)
 	s.Cookies = readCookies(o)
 	s.QueryLog = readQueryLog(o)
@@ -97,13 +96,19 @@ func section(o object, key string) (cursor, bool) {
 func defaultRateLimit() *RateLimit {
 	const rate = 50
 	return &RateLimit{
-		Responses: rate, Errors: rate, NXDomains: rate, Window: 15 * time.Second, Slip: 2, IPv4Prefix: 24, IPv6Prefix: 56,
-		TableSize: 1 << 19,
+		Responses: rate, Errors: rate, NXDomains: rate, Window: time.Second, Slip: 2, IPv4Prefix: 24, IPv6Prefix: 56,
+		TableSize: 1 << 17,
+		Exempt:    Loopback(),
 	}
 }
 
+// Loopback are the networks that only this host can send from, whose clients are never limited unless the file says otherwise.
+func Loopback() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+}
+
 func readRateLimit(o object) *RateLimit {
-	const fastest = 1_000_000
+	const fastest = 100_000
 	c, mapping, on := switched(o, "rate_limit", true)
 	if !on {
 		return nil
@@ -119,15 +124,15 @@ func readRateLimit(o object) *RateLimit {
 	}
 	ro.Integer("errors_per_second", &r.Errors, 0, fastest)
 	ro.Integer("nxdomains_per_second", &r.NXDomains, 0, fastest)
-	ro.Duration("window", &r.Window, time.Second, time.Hour)
+	ro.Duration("window", &r.Window, time.Second, 5*time.Minute)
 	ro.Integer("slip", &r.Slip, 0, 10)
 	ro.Integer("ipv4_prefix", &r.IPv4Prefix, 8, 32)
-	ro.Integer("ipv6_prefix", &r.IPv6Prefix, 16, 128)
+	ro.Integer("ipv6_prefix", &r.IPv6Prefix, 16, 64)
 	if list, found := ro.Get("exempt"); found {
 		r.Exempt, _ = list.Prefixes()
 	}
 	ro.Boolean("log_only", &r.LogOnly)
-	ro.Integer("table_size", &r.TableSize, 1<<10, 1<<26)
+	ro.Integer("table_size", &r.TableSize, 1<<10, 1<<24)
 	if r.Responses == 0 && r.Errors == 0 && r.NXDomains == 0 {
 		c.Warnf("every rate is 0, so nothing is limited").Hint("write rate_limit: off if that is meant")
 	}
@@ -152,8 +157,8 @@ func readCookies(o object) *Cookies {
 	ko.Boolean("require", &k.Require)
 	yamldoc.Set(ko, "max_plain_response", &k.MaxPlainResponse, func(c cursor) (int, bool) {
 		n, ok := c.Integer(0, 4096)
-		if ok && n != 0 && n < 128 {
-			c.Errorf("%d octets hold no answer", n).Hint("128 to 4096, or 0 for no limit of its own")
+		if ok && n != 0 && n < 512 {
+			c.Errorf("%d octets are fewer than every client can take", n).Hint("512 to 4096, or 0 for no limit of its own")
 			return 0, false
 		}
 		return n, ok

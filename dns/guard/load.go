@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"net/netip"
 	"sync/atomic"
 	"time"
 )
@@ -29,6 +30,9 @@ func (g *Guard) Cap(now time.Time, draw uint64) int {
 	}
 	return 0
 }
+
+// Exempts reports whether a client is in one of the networks that are not held to limits.
+func (g *Guard) Exempts(client netip.Addr) bool { return g.now.Load().exempts(client) }
 
 // Capped counts a response that was truncated because of Cap.
 func (g *Guard) Capped() { g.metrics.capped.Inc() }

@@ -62,14 +62,14 @@ func (g *Guard) Limit(now time.Time, client netip.Addr, a Answer, draw uint64) A
 	if s.total != 0 && !s.table.take(g.hash(network, uint64(family)<<8|Classes, 0), s.total, s.window, at) {
 		over = true
 	}
-	if !over || s.exempt(client) {
+	if !over || s.exempts(client) {
 		return Send
 	}
 	g.tell(s, client, a.Class, at)
 	return g.limited(s, a.Class, draw)
 }
 
-func (s *settings) exempt(client netip.Addr) bool {
+func (s *settings) exempts(client netip.Addr) bool {
 	client = client.Unmap()
 	return slices.ContainsFunc(s.Exempt, func(p netip.Prefix) bool { return p.Contains(client) })
 }

@@ -45,8 +45,9 @@ func allowed(rules []Rule, from netip.Addr, key string) bool {
 
 // Grant lets a key change records by dynamic update.
 type Grant struct {
-	Rule           // Key must be set
-	Names []string // "host.example.org." is one name, "*.example.org." all below it, "_acme-challenge.*" that label anywhere; empty: all
+	Rule // Key must be set
+	// Names are patterns of absolute names: a first label * stands for one or more labels, any other * for exactly one. Empty: all.
+	Names []string
 	Types []uint16 // empty: all
 }
 
@@ -63,6 +64,9 @@ type Zone struct {
 	// NotifyFrom are those that may send NOTIFY, next to the primaries themselves.
 	NotifyFrom []Rule
 	Update     []Grant
+	// MinRefresh and MaxRefresh bound the times of a secondary's SOA record, and JournalBytes its journal; 0: as Limits has them.
+	MinRefresh, MaxRefresh time.Duration
+	JournalBytes           int
 }
 
 // Config is everything a Store is to do.

@@ -111,7 +111,8 @@ func seconds(n uint32) time.Duration { return time.Duration(n) * time.Second }
 
 // trim forgets the oldest differences beyond the limits. A journal much larger than the zone is of no use.
 func (h *held) trim(journal []diff, size int) []diff {
-	limit, n, from := h.store.limits.JournalBytes, 0, len(journal)
+	limit, n, from := h.conf.Load().JournalBytes, 0, len(journal)
+	def(&limit, h.store.limits.JournalBytes)
 	if size > 0 {
 		limit = min(limit, max(size, 1<<16))
 	}

@@ -57,8 +57,10 @@ func (h *held) keep(ctx context.Context) {
 		began := time.Now()
 		soa, err := h.refreshWatched(ctx, first)
 		first = netip.Addr{}
-		limits := &h.store.limits
-		clamp := func(d time.Duration) time.Duration { return min(max(d, limits.MinRefresh), limits.MaxRefresh) }
+		limits, conf := h.store.limits, *h.conf.Load()
+		def(&conf.MinRefresh, limits.MinRefresh)
+		def(&conf.MaxRefresh, limits.MaxRefresh)
+		clamp := func(d time.Duration) time.Duration { return min(max(d, conf.MinRefresh), conf.MaxRefresh) }
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -2,12 +2,6 @@ package transfer
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// The first parts of every name.
-const (
-	namespace = "meridian"
-	subsystem = "dns"
-)
-
 // metrics are the room's series.
 type metrics struct {
 	transfers *prometheus.CounterVec // direction, kind, result
@@ -21,19 +15,19 @@ type metrics struct {
 
 func newMetrics(reg prometheus.Registerer) *metrics {
 	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help}, labels)
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
 	}
 	m := &metrics{
-		transfers: vec("transfers_total", "Zone transfers, by direction, kind (axfr, ixfr, soa: nothing was new) and result.", "direction", "kind", "result"),
-		bytes:     vec("transfer_bytes_total", "Octets of zone transfers, by direction.", "direction"),
+		transfers: vec("meridian_dns_transfers_total", "Zone transfers, by direction, kind (axfr, ixfr, soa: nothing was new) and result.", "direction", "kind", "result"),
+		bytes:     vec("meridian_dns_transfer_bytes_total", "Octets of zone transfers, by direction.", "direction"),
 		active: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "transfers_active", Help: "Zone transfers under way, by direction.",
+			Name: "meridian_dns_transfers_active", Help: "Zone transfers under way, by direction.",
 		}, []string{"direction"}),
-		notifies: vec("notifies_total", "NOTIFY messages, by direction and result.", "direction", "result"),
-		updates:  vec("updates_total", "Dynamic updates, by result.", "result"),
-		tsig:     vec("tsig_errors_total", "Messages whose TSIG was not accepted, by error.", "error"),
+		notifies: vec("meridian_dns_notifies_total", "NOTIFY messages, by direction and result.", "direction", "result"),
+		updates:  vec("meridian_dns_updates_total", "Dynamic updates, by result.", "result"),
+		tsig:     vec("meridian_dns_tsig_errors_total", "Messages whose TSIG was not accepted, by error.", "error"),
 		expired: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: namespace, Subsystem: subsystem, Name: "zones_expired", Help: "Secondary zones that are expired now.",
+			Name: "meridian_dns_zones_expired", Help: "Secondary zones that are expired now.",
 		}),
 	}
 	if reg != nil {

@@ -1,14 +1,12 @@
 package transfer
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
 	mdns "github.com/miekg/dns"
 
 	"github.com/meridian-edge/meridian/dns/transfer/update"
-	"github.com/meridian-edge/meridian/dns/zone"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 )
 
@@ -79,19 +77,17 @@ func (g *Grant) covers(name []byte, typ uint16) bool {
 
 // matches compares a name with a pattern of Grant.Names.
 func matches(pattern string, name []byte) bool {
-	if label, ok := strings.CutSuffix(pattern, ".*"); ok {
-		return strings.EqualFold(string(name[1:1+name[0]]), label)
-	}
-	below := false
-	if rest, ok := strings.CutPrefix(pattern, "*."); ok {
-		pattern, below = rest, true
-	}
-	w, err := wireName(pattern)
-	if err != nil {
+	labels := mdns.SplitDomainName(strings.ToLower(pattern))
+	have := mdns.SplitDomainName(textName(name))
+	below := len(labels) > 0 && labels[0] == "*"
+	if len(have) < len(labels) || len(have) > len(labels) && !below {
 		return false
 	}
-	if below {
-		return len(name) > len(w) && zone.Below(name, w)
+	have = have[len(have)-len(labels):]
+	for i, label := range labels {
+		if label != "*" && label != have[i] {
+			return false
+		}
 	}
-	return bytes.Equal(name, w)
+	return true
 }

@@ -31,6 +31,7 @@ import (
 type Set struct {
 	byName map[string]*tls.Certificate // by domain as configured: exact, "*.x" or "*"
 	signed map[string]*selfSigned      // by distribution: kept over reloads
+	server *tls.Certificate            // of the name server; nil: it needs none
 }
 
 // selfSigned is a certificate this process made for a list of domains.
@@ -49,12 +50,19 @@ var ErrName = errors.New("no distribution serves the name")
 // their domains stay the same. Without an https listener nothing is read or made.
 func Build(cfg *config.Config, old *Set) (*Set, error) {
 	s := &Set{byName: map[string]*tls.Certificate{}, signed: map[string]*selfSigned{}}
+	if len(cfg.Listeners.DoT)+len(cfg.Listeners.DoH)+len(cfg.Listeners.DoQ) > 0 {
+		var err error
+		server := config.Distribution{Name: "dns", Domains: []string{cfg.Edge.Name}, Certificate: cfg.DNS.Certificate}
+		if s.server, err = s.certificate(&server, nameServer, old); err != nil {
+			return nil, fmt.Errorf("dns: %w", err)
+		}
+	}
 	if len(cfg.Listeners.HTTPS) == 0 {
 		return s, nil
 	}
 	for i := range cfg.Distributions {
 		d := &cfg.Distributions[i]
-		c, err := s.certificate(d, old)
+		c, err := s.certificate(d, d.Name, old)
 		if err != nil {
 			return nil, fmt.Errorf("distribution %q: %w", d.Name, err)
 		}
@@ -65,7 +73,20 @@ func Build(cfg *config.Config, old *Set) (*Set, error) {
 	return s, nil
 }
 
-func (s *Set) certificate(d *config.Distribution, old *Set) (*tls.Certificate, error) {
+// nameServer is the key of the name server's certificate, which no distribution can have.
+const nameServer = "\x00dns"
+
+// Nameserver is the certificate of DNS over TLS, HTTPS and QUIC, whatever name the client asks for: resolvers know their servers by
+// address.
+func (s *Set) Nameserver() (*tls.Certificate, error) {
+	if s.server == nil {
+		return nil, fmt.Errorf("%w: the name server has no certificate", ErrName)
+	}
+	return s.server, nil
+}
+
+// certificate reads or makes one; key tells those that are made here apart.
+func (s *Set) certificate(d *config.Distribution, key string, old *Set) (*tls.Certificate, error) {
 	switch {
 	case d.Certificate.ACME:
 		return nil, ErrACME
@@ -80,8 +101,8 @@ func (s *Set) certificate(d *config.Distribution, old *Set) (*tls.Certificate, e
 		return &c, nil
 	}
 	if old != nil {
-		if kept := old.signed[d.Name]; kept != nil && slices.Equal(kept.domains, d.Domains) {
-			s.signed[d.Name] = kept
+		if kept := old.signed[key]; kept != nil && slices.Equal(kept.domains, d.Domains) {
+			s.signed[key] = kept
 			return kept.cert, nil
 		}
 	}
@@ -89,7 +110,7 @@ func (s *Set) certificate(d *config.Distribution, old *Set) (*tls.Certificate, e
 	if err != nil {
 		return nil, fmt.Errorf("make a self-signed certificate: %w", err)
 	}
-	s.signed[d.Name] = &selfSigned{domains: d.Domains, cert: c}
+	s.signed[key] = &selfSigned{domains: d.Domains, cert: c}
 	return c, nil
 }
 
@@ -155,9 +176,10 @@ func (s *Set) Get(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 
 // Equal reports whether both sets answer every name with the same certificate.
 func (s *Set) Equal(o *Set) bool {
-	return maps.EqualFunc(s.byName, o.byName, func(a, b *tls.Certificate) bool {
-		return a == b || slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
-	})
+	same := func(a, b *tls.Certificate) bool {
+		return a == b || a != nil && b != nil && slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal)
+	}
+	return same(s.server, o.server) && maps.EqualFunc(s.byName, o.byName, same)
 }
 
 // Expiries lists when each domain's certificate ends, for status and metrics.

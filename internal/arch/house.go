@@ -52,6 +52,7 @@ var floors = []struct {
 	{3, "proxy/l4"},
 	{4, "edge"},
 	{4, "edge/admin"},
+	{4, "edge/authority"},
 	{4, "edge/cert"},
 	{4, "edge/discover"},
 	{5, "cmd/meridian"},
