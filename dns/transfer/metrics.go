@@ -30,6 +30,18 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Name: "meridian_dns_zones_expired", Help: "Secondary zones that are expired now.",
 		}),
 	}
+	for _, direction := range []string{"in", "out"} {
+		m.active.WithLabelValues(direction)
+		m.bytes.WithLabelValues(direction)
+		m.notifies.WithLabelValues(direction, "ok")
+		for _, kind := range []string{"axfr", "ixfr"} {
+			m.transfers.WithLabelValues(direction, kind, "ok")
+		}
+	}
+	m.updates.WithLabelValues("noerror") // a counter that is there before it counts lets rates see the first one
+	for _, e := range []string{"badsig", "badkey", "badtime"} {
+		m.tsig.WithLabelValues(e)
+	}
 	if reg != nil {
 		reg.MustRegister(m.transfers, m.bytes, m.active, m.notifies, m.updates, m.tsig, m.expired)
 	}
