@@ -1,0 +1,156 @@
+package edge_test
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	mdns "github.com/miekg/dns"
+
+	"github.com/meridian-edge/meridian/internal/need"
+)
+
+// digs asks a node with dig and returns what it prints.
+func digs(t *testing.T, n *node, kind string, args ...string) string {
+	t.Helper()
+	addr := n.Addr(kind, 0)
+	out, err := exec.CommandContext(t.Context(), need.Tool(t, "dig"), append([]string{"@" + addr.Addr().String(), "-p", fmt.Sprint(addr.Port())}, args...)...).CombinedOutput()
+	if err != nil && !strings.Contains(string(out), ";;") {
+		t.Fatalf("dig %v: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// freePort is a port that nobody has for now. Two servers that name each other cannot both choose theirs.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// A plain secondary fails over with its primary: steered names are transferred as what a client that nothing is known of gets, and when health
+// changes that, the secondary is told.
+func TestASecondaryFailsOverWithItsPrimary(t *testing.T) {
+	backend := newOrigin(t, "a", nil)
+	port := freePort(t)
+	first := start(t, fmt.Sprintf(`
+version: 1
+edge: {name: ns1}
+log: {access: off}
+listeners: {dns: ["127.0.0.1:0"], metrics: ["127.0.0.1:0"]}
+dns: {keys: {xfer: {secret: c2VjcmV0IG9mIHRoZSB0ZXN0IHRoYXQgaXMgbG9uZw==}}}
+checks: {a: {type: http, target: %q, interval: 100ms, timeout: 90ms, rise: 1, fall: 2}}
+zones:
+  example.org:
+    nameservers: [ns1.example.net]
+    notify: [{address: "127.0.0.1:%d", key: xfer}]
+    transfer: {keys: [xfer]}
+    records:
+      - {name: www, type: A, ttl: 30s, policy: failover, answers: [
+          {id: a, role: primary, values: [192.0.2.1], check: a}, {id: b, role: secondary, values: [192.0.2.2]}]}
+`, backend.addr(), port))
+	second := start(t, fmt.Sprintf(`
+version: 1
+edge: {name: ns2}
+log: {access: off}
+listeners: {dns: ["127.0.0.1:%d"], metrics: ["127.0.0.1:0"]}
+dns: {keys: {xfer: {secret: c2VjcmV0IG9mIHRoZSB0ZXN0IHRoYXQgaXMgbG9uZw==}}}
+zones: {example.org: {primaries: [{address: %q, key: xfer}]}}
+`, port, first.Addr("dns", 0)))
+	answers := func(n *node, addr string) func() bool {
+		return func() bool { return digs(t, n, "dns", "+short", "+tries=1", "www.example.org", "A") == addr }
+	}
+	waitFor(t, "the zone at the secondary", answers(second, "192.0.2.1"))
+	backend.kill()
+	waitFor(t, "the failover of the primary", answers(first, "192.0.2.2"))
+	waitFor(t, "the failover of the secondary", answers(second, "192.0.2.2"))
+	serial := func(n *node) string { return digs(t, n, "dns", "+short", "example.org", "SOA") }
+	waitFor(t, "the same serial", func() bool { return serial(first) == serial(second) })
+}
+
+const updatedZone = `
+version: 1
+edge: {name: ns1}
+log: {access: off}
+state_dir: %s
+listeners: {dns: ["127.0.0.1:0"], dot: ["127.0.0.1:0"], doh: ["127.0.0.1:0"], doq: ["127.0.0.1:0"], metrics: ["127.0.0.1:0"]}
+dns:
+  nsid: one
+  query_log: {to: %s, format: route53}
+  keys: {acme: {secret: c2VjcmV0IG9mIHRoZSB0ZXN0IHRoYXQgaXMgbG9uZw==}}
+zones:
+  example.org:
+    nameservers: [ns1.example.net]
+    update: {keys: [acme], names: ["_acme-challenge.*"], types: [TXT]}
+    records: [{name: www, type: A, values: [192.0.2.1]}]
+`
+
+// nsupdate changes a zone of the configuration: what is granted is answered at once, over every transport, and after a restart.
+func TestUpdatesAreServedAndSurviveARestart(t *testing.T) {
+	dir := t.TempDir()
+	log := filepath.Join(dir, "queries.log")
+	text := fmt.Sprintf(updatedZone, filepath.Join(dir, "state"), log)
+	n := start(t, text)
+	update := func(line string) string {
+		c := exec.CommandContext(t.Context(), need.Tool(t, "nsupdate"), "-y", "hmac-sha256:acme:c2VjcmV0IG9mIHRoZSB0ZXN0IHRoYXQgaXMgbG9uZw==")
+		c.Stdin = strings.NewReader(fmt.Sprintf("server 127.0.0.1 %d\nzone example.org\nupdate %s\nsend\n", n.Addr("dns", 0).Port(), line))
+		out, _ := c.CombinedOutput()
+		return string(out)
+	}
+	if out := update(`add _acme-challenge.www.example.org 60 TXT "token"`); out != "" {
+		t.Fatalf("nsupdate: %s", out)
+	}
+	if out := update("add other.example.org 60 A 192.0.2.9"); !strings.Contains(out, "REFUSED") {
+		t.Errorf("what is not granted: %s", out)
+	}
+	question := []string{"_acme-challenge.www.example.org", "TXT", "+short"}
+	if got := digs(t, n, "dns", question...); got != `"token"` {
+		t.Errorf("after the update: %s", got)
+	}
+	if got := digs(t, n, "dns", "www.example.org", "+nsid"); !strings.Contains(got, `("one")`) || !strings.Contains(got, "192.0.2.1") {
+		t.Errorf("what the file says: %s", got)
+	}
+	kdig := func(args ...string) string {
+		out, err := exec.CommandContext(t.Context(), need.Tool(t, "kdig"), append(append([]string{"@127.0.0.1"}, args...), question...)...).CombinedOutput()
+		if err != nil {
+			t.Errorf("kdig %v: %v", args, err)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	for kind, flag := range map[string]string{"dot": "+tls", "doh": "+https"} {
+		if got := kdig("-p", fmt.Sprint(n.Addr(kind, 0).Port()), flag); got != `"token"` {
+			t.Errorf("%s: %s", kind, got)
+		}
+	}
+	if !n.Addr("doq", 0).IsValid() {
+		t.Error("nothing listens for DoQ")
+	}
+	n.stop()
+	lines, err := os.ReadFile(log)
+	if err != nil || !strings.Contains(string(lines), "www.example.org A NOERROR") {
+		t.Errorf("query log: %v\n%s", err, lines)
+	}
+	n = start(t, text)
+	if got := digs(t, n, "dns", question...); got != `"token"` {
+		t.Errorf("after a restart: %s", got)
+	}
+}
+
+// The same certificate is for every name: clients of encrypted DNS know their server by its address.
+func TestEncryptedDNSHasACertificate(t *testing.T) {
+	n := start(t, fmt.Sprintf(updatedZone, t.TempDir(), filepath.Join(t.TempDir(), "queries.log")))
+	c := &mdns.Client{Net: "tcp-tls", TLSConfig: &tls.Config{InsecureSkipVerify: true, ServerName: "any.example.net"}}
+	m, _, err := c.ExchangeContext(t.Context(), new(mdns.Msg).SetQuestion("www.example.org.", mdns.TypeA), n.Addr("dot", 0).String())
+	if err != nil || len(m.Answer) != 1 {
+		t.Errorf("%v %v", err, m)
+	}
+}
