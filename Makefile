@@ -4,7 +4,7 @@ SHELL := /bin/bash
 T ?= 10s
 COUNT ?= 6
 
-.PHONY: help build check fmt vet lint arch test race bench fuzz cover demo validate ci clean bench-dns
+.PHONY: help build check fmt vet lint arch test race bench fuzz cover demo validate ci clean bench-dns bench-cache
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -35,6 +35,9 @@ race: ## All tests with the race detector, in random order
 
 bench: ## Benchmarks, COUNT=6 times each, for benchstat
 	go test -run '^$$' -bench . -benchmem -count=$(COUNT) ./...
+
+bench-cache: ## what caches evict, next to otter, LRU, golang-lru and the limit
+	cd bench/cache && go run . >RESULTS.md && cat RESULTS.md
 
 bench-dns: ## DNS side by side with Knot, NSD, BIND, gdnsd and CoreDNS; BENCH_DNS holds flags for bench/dns
 	@bin=$$(mktemp -d) && trap 'rm -rf "$$bin"' EXIT && \

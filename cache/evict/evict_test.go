@@ -6,6 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/meridian-edge/meridian/cache/evict"
+	"github.com/meridian-edge/meridian/cache/evict/traces"
 )
 
 // Whatever is added, used, resized and removed: the sums are right, a victim is one that may go, and there is one as long as any may.
@@ -19,7 +20,7 @@ func TestTheOrderKeepsItsBooks(t *testing.T) {
 			switch step := rapid.IntRange(0, 9).Draw(t, "step"); {
 			case n == nil:
 				nodes[k], sizes[k], pinned[k] = new(evict.Node[int]), rapid.Int64Range(1, 1000).Draw(t, "size"), i%3 == 0
-				order.Add(nodes[k], k, mix(uint64(k)), sizes[k])
+				order.Add(nodes[k], k, traces.Mix(uint64(k)), sizes[k])
 			case step < 5:
 				order.Touch(n)
 			case step == 5:
@@ -57,18 +58,18 @@ func TestTheOrderKeepsItsBooks(t *testing.T) {
 }
 
 func TestAScanPassesThrough(t *testing.T) {
-	c := newOurs(100 * unit)
+	c := traces.NewOurs(100 * traces.Unit)
 	for range 3 {
 		for k := range uint64(50) {
-			c.access(request{k, unit})
+			c.Access(traces.Request{Key: k, Size: traces.Unit})
 		}
 	}
 	for k := range uint64(10_000) {
-		c.access(request{1000 + k, unit})
+		c.Access(traces.Request{Key: 1000 + k, Size: traces.Unit})
 	}
 	kept := 0
 	for k := range uint64(50) {
-		if c.access(request{k, unit}) {
+		if c.Access(traces.Request{Key: k, Size: traces.Unit}) {
 			kept++
 		}
 	}
@@ -81,13 +82,13 @@ func BenchmarkTouch(b *testing.B) {
 	var order evict.Order[int]
 	nodes := make([]evict.Node[int], 4096)
 	for i := range nodes {
-		order.Add(&nodes[i], i, mix(uint64(i)), unit)
+		order.Add(&nodes[i], i, traces.Mix(uint64(i)), traces.Unit)
 	}
 	b.ReportAllocs()
 	i := uint64(0)
 	for b.Loop() {
 		i++
-		order.Touch(&nodes[mix(i)%4096])
+		order.Touch(&nodes[traces.Mix(i)%4096])
 	}
 }
 
@@ -95,12 +96,12 @@ func BenchmarkAddAndEvict(b *testing.B) {
 	var order evict.Order[int]
 	nodes := make([]evict.Node[int], 4096)
 	for i := range nodes {
-		order.Add(&nodes[i], i, mix(uint64(i)), unit)
+		order.Add(&nodes[i], i, traces.Mix(uint64(i)), traces.Unit)
 	}
 	b.ReportAllocs()
 	for i := 4096; b.Loop(); i++ {
 		n := order.Victim(nil)
 		order.Remove(n)
-		order.Add(n, i, mix(uint64(i)), unit)
+		order.Add(n, i, traces.Mix(uint64(i)), traces.Unit)
 	}
 }

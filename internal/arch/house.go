@@ -30,6 +30,7 @@ var floors = []struct {
 	{2, "cache/rules"},
 	{2, "cache/purge"},
 	{2, "cache/evict"},
+	{2, "cache/evict/traces"},
 	{2, "healthcheck"},
 	{2, "healthcheck/probe"},
 	{2, "healthcheck/quorum"},
@@ -78,6 +79,7 @@ var kits = map[string]bool{
 	"internal/doctest":    true,
 	"internal/need":       true,
 	"internal/script":     true,
+	"cache/evict/traces":  true,
 }
 
 // tools are commands that `go generate` and make run. They are in no program we ship, so they stand on no floor.
