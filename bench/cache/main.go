@@ -7,7 +7,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
-	"github.com/meridian-edge/meridian/cache/evict/traces"
+	"github.com/meridian-edge/meridian/bench/traces"
 )
 
 func main() {

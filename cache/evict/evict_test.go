@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/meridian-edge/meridian/cache/evict"
-	"github.com/meridian-edge/meridian/cache/evict/traces"
+	"github.com/meridian-edge/meridian/bench/traces"
 )
 
 // Whatever is added, used, resized and removed: the sums are right, a victim is one that may go, and there is one as long as any may.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/meridian-edge/meridian/cache/evict/traces"
+	"github.com/meridian-edge/meridian/bench/traces"
 )
 
 // TestHitRatios: ten points better than LRU where scans mislead it, and never more than one worse. MERIDIAN_RATIOS=1 prints the table

@@ -47,7 +47,7 @@ func openJournal(dir string) (*journal, []record, error) {
 	}
 	records, size := readJournal(text)
 	j.size = int64(size)
-	if err := j.file.Truncate(j.size); err == nil {
+	if err = j.file.Truncate(j.size); err == nil {
 		_, err = j.file.Seek(j.size, io.SeekStart)
 	}
 	if err == nil {

@@ -30,7 +30,6 @@ var floors = []struct {
 	{2, "cache/rules"},
 	{2, "cache/purge"},
 	{2, "cache/evict"},
-	{2, "cache/evict/traces"},
 	{2, "healthcheck"},
 	{2, "healthcheck/probe"},
 	{2, "healthcheck/quorum"},
@@ -56,6 +55,7 @@ var floors = []struct {
 	{4, "edge/authority"},
 	{4, "edge/cert"},
 	{4, "edge/discover"},
+	{5, "bench/traces"},
 	{5, "cmd/meridian"},
 	{5, "cmd/meridian/*"},
 	{5, "internal/doctest"}, // reads the pages about all of it
@@ -79,7 +79,7 @@ var kits = map[string]bool{
 	"internal/doctest":    true,
 	"internal/need":       true,
 	"internal/script":     true,
-	"cache/evict/traces":  true,
+	"bench/traces":        true,
 }
 
 // tools are commands that `go generate` and make run. They are in no program we ship, so they stand on no floor.
