@@ -1,0 +1,308 @@
+// Package encode compresses responses on their way to a client: which coding the client wants, whether a response may be
+// encoded, what its head says then, and the encoders.
+//
+//	ask := encode.Ask{On: true, Coding: encode.Negotiate(request.Fields)}
+//	if why := encode.Judge(status, fields, length); why == "" {
+//		encode.Vary(&fields)
+//		if ask.Coding != encode.Identity {
+//			encode.Rewrite(&fields, ask.Coding)
+//		}
+//	}
+//
+// Negotiate, Judge, Vary and Rewrite are pure. An Encoders holds the pools and the limit on what runs at once; Encoders.Wrap does
+// all of the above to a response that streams. What has a Content-Encoding is never encoded again, and nothing is ever decoded.
+//
+// An Encoders is safe for concurrent use; a Stream is not.
+package encode
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
+
+// Coding is a content coding that the edge can apply.
+type Coding uint8
+
+// The codings, from the one that is preferred least. Brotli is preferred to Zstd because what it makes of text is smallest, and
+// an object is encoded once and served often.
+const (
+	Identity Coding = iota // none
+	Gzip
+	Zstd
+	Brotli
+	codingCount
+)
+
+// Count is the number of codings, Identity included: the size of a table by Coding.
+const Count = int(codingCount)
+
+var codingNames = [codingCount]string{"identity", "gzip", "zstd", "br"}
+
+// String is the coding's name in Content-Encoding: gzip, zstd, br; or identity.
+func (c Coding) String() string {
+	if c >= codingCount {
+		return "unknown"
+	}
+	return codingNames[c]
+}
+
+// Named finds the coding a name stands for, ignoring case; x-gzip is gzip (RFC 9110 §8.4.1.3). ok is false for every other.
+func Named(name string) (c Coding, ok bool) {
+	for c := range codingCount {
+		if strings.EqualFold(name, codingNames[c]) {
+			return c, true
+		}
+	}
+	return Gzip, strings.EqualFold(name, "x-gzip")
+}
+
+// Ask is what one request may get. The zero Ask leaves responses alone.
+type Ask struct {
+	On     bool   // responses may be encoded at all
+	Coding Coding // what this client gets then
+	// Holds is the If-None-Match of a request that the origin may answer with 304: whether the client holds the encoded form
+	// can be told by nothing else.
+	Holds string
+}
+
+// Negotiate chooses the coding for a request by its Accept-Encoding (RFC 9110 §12.5.3): of those with the highest weight above
+// zero the one the edge prefers, and Identity when that has been given a higher weight, or when the field is absent or empty.
+// A member that is malformed counts as absent. It does not allocate.
+func Negotiate(fields httpwire.Fields) Coding {
+	weights := [codingCount]int{-1, -1, -1, -1}
+	wildcard := -1
+	for i := range fields {
+		if fields[i].ID != httpwire.AcceptEncoding {
+			continue
+		}
+		for rest, more := fields[i].Value, true; more; {
+			var member string
+			member, rest, more = strings.Cut(rest, ",")
+			name, params, _ := strings.Cut(member, ";")
+			name = strings.Trim(name, " \t")
+			q, ok := weight(params)
+			if !ok || name == "" {
+				continue
+			}
+			if name == "*" {
+				wildcard = q
+			} else if c, known := Named(name); known {
+				weights[c] = q
+			}
+		}
+	}
+	best, most := Identity, 0
+	for c := Gzip; c < codingCount; c++ {
+		q := weights[c]
+		if q < 0 {
+			q = wildcard
+		}
+		if q > 0 && q >= most {
+			best, most = c, q
+		}
+	}
+	if weights[Identity] > most {
+		return Identity
+	}
+	return best
+}
+
+// weight reads `q=0.8` in thousandths (RFC 9110 §12.4.2); nothing at all is 1000.
+func weight(params string) (q int, ok bool) {
+	params = strings.Trim(params, " \t")
+	if params == "" {
+		return 1000, true
+	}
+	if len(params) < 3 || params[0]|0x20 != 'q' || params[1] != '=' {
+		return 0, false
+	}
+	whole, digits, _ := strings.Cut(params[2:], ".")
+	if len(digits) > 3 || whole != "0" && whole != "1" {
+		return 0, false
+	}
+	for i := range 3 {
+		q *= 10
+		if i < len(digits) {
+			if digits[i] < '0' || digits[i] > '9' {
+				return 0, false
+			}
+			q += int(digits[i] - '0')
+		}
+	}
+	if whole == "1" {
+		return 1000, q == 0
+	}
+	return q, true
+}
+
+// The sizes between which a body is encoded, in bytes. They are those of CloudFront: below, an encoded body is hardly smaller and
+// often larger than a packet saved; above, encoding takes longer than the first client will wait.
+const (
+	MinLength = 1_000
+	MaxLength = 10_000_000
+)
+
+// The reasons Judge gives.
+const (
+	ReasonStatus      = "status"       // one whose body is none, a part, or not worth it
+	ReasonEncoded     = "encoded"      // it has a Content-Encoding already
+	ReasonNoTransform = "no-transform" // the origin forbids it (RFC 9111 §5.2.2.6)
+	ReasonType        = "type"         // not in the list of types, or none stated
+	ReasonSmall       = "small"        // under MinLength
+	ReasonLarge       = "large"        // over MaxLength
+	ReasonRange       = "range"        // a part of a body
+)
+
+// Judge says why a response is not encoded for anybody; empty: it is for those who accept a coding. length is the body's, -1 when
+// it is not known yet: such a body is encoded as it comes. It does not allocate.
+func Judge(status int, fields httpwire.Fields, length int64) (reason string) {
+	if !encodable(status) {
+		return ReasonStatus
+	}
+	typed := false
+	for i := range fields {
+		switch f := &fields[i]; f.ID {
+		case httpwire.ContentEncoding:
+			// Even identity, which says that somebody has thought about it.
+			return ReasonEncoded
+		case httpwire.ContentRange:
+			return ReasonRange
+		case httpwire.CacheControl, httpwire.CDNCacheControl:
+			if forbids(f.Value) {
+				return ReasonNoTransform
+			}
+		case httpwire.ContentType:
+			typed = compressible(f.Value)
+		}
+	}
+	switch {
+	case !typed:
+		return ReasonType
+	case length >= 0 && length < MinLength:
+		return ReasonSmall
+	case length > MaxLength:
+		return ReasonLarge
+	}
+	return ""
+}
+
+// encodable lists the statuses whose body is a whole representation of text: not those without one, parts, and redirects.
+func encodable(status int) bool {
+	switch status {
+	case 204, 205, 206, 226, 416:
+		return false
+	}
+	return status >= 200 && status < 300 || status >= 400 && status <= 599
+}
+
+// Forbidden reports whether a message says no-transform in its Cache-Control: a response by its origin, or a request by its
+// client (RFC 9111 §5.2.1.6).
+func Forbidden(fields httpwire.Fields) bool {
+	for i := range fields {
+		if fields[i].ID == httpwire.CacheControl && forbids(fields[i].Value) {
+			return true
+		}
+	}
+	return false
+}
+
+// forbids looks for no-transform among directives. Quotes do not hide it: an open one would hide all that follow.
+func forbids(directives string) bool {
+	for rest, more := directives, true; more; {
+		var d string
+		d, rest, more = strings.Cut(rest, ",")
+		d, _, _ = strings.Cut(strings.Trim(d, " \t"), "=")
+		if strings.EqualFold(strings.TrimRight(d, " \t"), "no-transform") {
+			return true
+		}
+	}
+	return false
+}
+
+// Vary adds Accept-Encoding to Vary unless it is there: due on every response that could have been encoded, encoded or not.
+func Vary(fields *httpwire.Fields) {
+	for i := range *fields {
+		if (*fields)[i].ID != httpwire.Vary {
+			continue
+		}
+		for rest, more := (*fields)[i].Value, true; more; {
+			var name string
+			name, rest, more = strings.Cut(rest, ",")
+			if name = strings.Trim(name, " \t"); name == "*" || strings.EqualFold(name, "Accept-Encoding") {
+				return
+			}
+		}
+	}
+	fields.Add(httpwire.Vary, "Accept-Encoding")
+}
+
+// Rewrite makes a head one of the encoded body: Content-Encoding is set, a strong ETag becomes weak, and what speaks of the bytes
+// of the body that was goes: Accept-Ranges and digests, Repr-Digest included, which covers the coding (RFC 9530 §3).
+func Rewrite(fields *httpwire.Fields, c Coding) {
+	fields.Filter(func(f *httpwire.Field) bool {
+		switch f.ID {
+		case httpwire.AcceptRanges:
+			return false
+		case httpwire.ETag:
+			return weaken(f)
+		case httpwire.Other:
+			return !digests(f.Name)
+		}
+		return true
+	})
+	fields.Add(httpwire.ContentEncoding, c.String())
+}
+
+// Weaken makes a strong ETag weak and drops an invalid one.
+func Weaken(fields *httpwire.Fields) {
+	fields.Filter(func(f *httpwire.Field) bool { return f.ID != httpwire.ETag || weaken(f) })
+}
+
+// weaken reports whether f holds an entity-tag, which is weak afterwards (RFC 9110 §8.8.1).
+func weaken(f *httpwire.Field) bool {
+	switch {
+	case strings.HasPrefix(f.Value, `W/"`):
+	case strings.HasPrefix(f.Value, `"`):
+		f.Value = "W/" + f.Value
+	default:
+		return false
+	}
+	opaque := f.Value[len(`W/"`):]
+	return strings.IndexByte(opaque, '"') == len(opaque)-1
+}
+
+// digests names the fields that hold a digest of the body: RFC 1864, RFC 3230, RFC 9530.
+func digests(name string) bool {
+	switch len(name) {
+	case len("Digest"):
+		return strings.EqualFold(name, "Digest")
+	case len("Content-MD5"): // and Repr-Digest
+		return strings.EqualFold(name, "Content-MD5") || strings.EqualFold(name, "Repr-Digest")
+	case len("Content-Digest"):
+		return strings.EqualFold(name, "Content-Digest")
+	}
+	return false
+}
+
+// Describe says in words what Judge found, for people.
+func Describe(reason string) string {
+	switch reason {
+	case "":
+		return "encoded for clients that accept br, zstd or gzip"
+	case ReasonStatus:
+		return "not encoded: the status"
+	case ReasonEncoded:
+		return "not encoded: the origin has encoded it"
+	case ReasonNoTransform:
+		return "not encoded: no-transform"
+	case ReasonType:
+		return "not encoded: the type is not one of text"
+	case ReasonSmall:
+		return "not encoded: under " + strconv.Itoa(MinLength) + " bytes"
+	case ReasonLarge:
+		return "not encoded: over " + strconv.Itoa(MaxLength) + " bytes"
+	}
+	return "not encoded: " + reason
+}
