@@ -22,7 +22,7 @@ func (t *transaction) negotiate() {
 	t.ask = encode.Ask{On: true}
 	// HTTP/1.0 would have to be told the end of a body of unknown length by closing the connection.
 	if x.Head.Proto > httpwire.HTTP10 && !encode.Forbidden(*fields) {
-		t.ask.Coding = encode.Negotiate(*fields)
+		t.ask.Coding = encode.Negotiate(*fields, t.behavior.Cache.Off)
 	}
 	t.ask.Holds, _ = fields.Joined(httpwire.IfNoneMatch)
 	fields.Set(httpwire.AcceptEncoding, encode.Identity.String())
@@ -47,4 +47,17 @@ func (t *transaction) encode(response *httpwire.Response) {
 		t.coding, _ = encode.Named(name)
 	}
 	encoders.Count(t.coding)
+}
+
+// describeCompress says what compress of a behavior comes to.
+func (b *behavior) describeCompress() string {
+	switch {
+	case !b.Compress:
+		return ""
+	case !b.compresses():
+		return "off: Accept-Encoding is in key.headers, so the origin encodes"
+	case b.Cache.Off:
+		return "on: zstd, br or gzip, as the client accepts, for each response anew"
+	}
+	return "on: br, zstd or gzip, as the client accepts, once for each object"
 }

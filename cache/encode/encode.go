@@ -1,7 +1,7 @@
 // Package encode compresses responses on their way to a client: which coding the client wants, whether a response may be
 // encoded, what its head says then, and the encoders.
 //
-//	ask := encode.Ask{On: true, Coding: encode.Negotiate(request.Fields)}
+//	ask := encode.Ask{On: true, Coding: encode.Negotiate(request.Fields, false)}
 //	if why := encode.Judge(status, fields, length); why == "" {
 //		encode.Vary(&fields)
 //		if ask.Coding != encode.Identity {
@@ -25,8 +25,7 @@ import (
 // Coding is a content coding that the edge can apply.
 type Coding uint8
 
-// The codings, from the one that is preferred least. Brotli is preferred to Zstd because what it makes of text is smallest, and
-// an object is encoded once and served often.
+// The codings.
 const (
 	Identity Coding = iota // none
 	Gzip
@@ -69,8 +68,10 @@ type Ask struct {
 
 // Negotiate chooses the coding for a request by its Accept-Encoding (RFC 9110 §12.5.3): of those with the highest weight above
 // zero the one the edge prefers, and Identity when that has been given a higher weight, or when the field is absent or empty.
+// The edge prefers br, zstd, gzip, in this order, because what Brotli makes of text is smallest, and an object is encoded once and
+// served often. When fast, for what is encoded for each response anew, it is zstd, br, gzip: Zstd takes an eighth of the time.
 // A member that is malformed counts as absent. It does not allocate.
-func Negotiate(fields httpwire.Fields) Coding {
+func Negotiate(fields httpwire.Fields, fast bool) Coding {
 	weights := [codingCount]int{-1, -1, -1, -1}
 	wildcard := -1
 	for i := range fields {
@@ -94,7 +95,11 @@ func Negotiate(fields httpwire.Fields) Coding {
 		}
 	}
 	best, most := Identity, 0
-	for c := Gzip; c < codingCount; c++ {
+	order := [...]Coding{Gzip, Zstd, Brotli} // the last of equals wins
+	if fast {
+		order = [...]Coding{Gzip, Brotli, Zstd}
+	}
+	for _, c := range order {
 		q := weights[c]
 		if q < 0 {
 			q = wildcard

@@ -56,15 +56,21 @@ func TestNegotiation(t *testing.T) {
 		"gzip;Q=0.8":                      encode.Gzip,
 		strings.Repeat("a,", 5000) + "br": encode.Brotli,
 	} {
-		if got := encode.Negotiate(fields("Accept-Encoding: " + accept)); got != want {
+		if got := encode.Negotiate(fields("Accept-Encoding: " + accept), false); got != want {
 			t.Errorf("%.60q: %v, want %v", accept, got, want)
 		}
 	}
-	if got := encode.Negotiate(nil); got != encode.Identity {
+	if got := encode.Negotiate(nil, false); got != encode.Identity {
 		t.Errorf("no field: %v", got) // any coding would do, so the plainest
 	}
-	if got := encode.Negotiate(fields("Accept-Encoding: gzip", "Accept-Encoding: br")); got != encode.Brotli {
+	if got := encode.Negotiate(fields("Accept-Encoding: gzip", "Accept-Encoding: br"), false); got != encode.Brotli {
 		t.Errorf("two lines: %v", got)
+	}
+	if got := encode.Negotiate(fields("Accept-Encoding: gzip, deflate, br, zstd"), true); got != encode.Zstd {
+		t.Errorf("fast: %v", got)
+	}
+	if got := encode.Negotiate(fields("Accept-Encoding: gzip, br, zstd;q=0.9"), true); got != encode.Brotli {
+		t.Errorf("fast, by weight: %v", got)
 	}
 }
 
@@ -158,7 +164,7 @@ func TestVary(t *testing.T) {
 func FuzzNegotiate(f *testing.F) {
 	f.Add("gzip;q=0.5, br, *;q=0")
 	f.Fuzz(func(t *testing.T, accept string) {
-		c := encode.Negotiate(httpwire.Fields{{ID: httpwire.AcceptEncoding, Value: accept}})
+		c := encode.Negotiate(httpwire.Fields{{ID: httpwire.AcceptEncoding, Value: accept}}, len(accept)%2 == 0)
 		if c != encode.Identity && !strings.Contains(accept, "*") && !strings.Contains(strings.ToLower(accept), c.String()) {
 			t.Errorf("%q: %v was not asked for", accept, c)
 		}
@@ -183,7 +189,7 @@ func BenchmarkNegotiate(b *testing.B) {
 	f := fields("Accept: */*", "Accept-Encoding: gzip, deflate, br, zstd", "User-Agent: x")
 	b.ReportAllocs()
 	for b.Loop() {
-		encode.Negotiate(f)
+		encode.Negotiate(f, false)
 	}
 }
 
