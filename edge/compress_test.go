@@ -27,10 +27,11 @@ func TestCurlDecodesWhatIsEncoded(t *testing.T) {
 	})
 	n := start(t, fill(`
 version: 1
-listeners: {http: ["127.0.0.1:0"], https: {addresses: ["127.0.0.1:0"], certificates: [self-signed]}, metrics: "127.0.0.1:0"}
+listeners: {http: ["127.0.0.1:0"], https: ["127.0.0.1:0"], metrics: ["127.0.0.1:0"]}
 distributions:
   www:
     domains: [www.example.org]
+    certificate: self-signed
     origins: {app: {url: "http://ORIGIN0"}}
     behaviors:
       - {path: "/api/*", cache: off, compress: true}

@@ -44,7 +44,7 @@ func (t *transaction) encode(response *httpwire.Response) {
 	encoders := t.router.deps.Cache.Encoders()
 	encoders.Wrap(response, t.ask, t.x.Head.Method == "HEAD")
 	if name, ok := response.Fields.Get(httpwire.ContentEncoding); ok {
-		t.coding, _ = encode.Named(name)
+		t.coding, _ = encode.Named(name) // one that is not ours counts as none
 	}
 	encoders.Count(t.coding)
 }

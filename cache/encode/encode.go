@@ -54,7 +54,10 @@ func Named(name string) (c Coding, ok bool) {
 			return c, true
 		}
 	}
-	return Gzip, strings.EqualFold(name, "x-gzip")
+	if strings.EqualFold(name, "x-gzip") {
+		return Gzip, true
+	}
+	return Identity, false
 }
 
 // Ask is what one request may get. The zero Ask leaves responses alone.

@@ -56,7 +56,7 @@ func TestNegotiation(t *testing.T) {
 		"gzip;Q=0.8":                      encode.Gzip,
 		strings.Repeat("a,", 5000) + "br": encode.Brotli,
 	} {
-		if got := encode.Negotiate(fields("Accept-Encoding: " + accept), false); got != want {
+		if got := encode.Negotiate(fields("Accept-Encoding: "+accept), false); got != want {
 			t.Errorf("%.60q: %v, want %v", accept, got, want)
 		}
 	}
