@@ -24,7 +24,6 @@ func (t *transaction) negotiate() {
 	if x.Head.Proto > httpwire.HTTP10 && !encode.Forbidden(*fields) {
 		t.ask.Coding = encode.Negotiate(*fields, t.behavior.Cache.Off)
 	}
-	t.ask.Holds, _ = fields.Joined(httpwire.IfNoneMatch)
 	fields.Set(httpwire.AcceptEncoding, encode.Identity.String())
 	if t.ask.Coding == encode.Identity {
 		return
@@ -42,7 +41,7 @@ func (t *transaction) encode(response *httpwire.Response) {
 		return
 	}
 	encoders := t.router.deps.Cache.Encoders()
-	encoders.Wrap(response, t.ask, t.x.Head.Method == "HEAD")
+	encoders.Wrap(response, t.ask, &t.x.Head)
 	if name, ok := response.Fields.Get(httpwire.ContentEncoding); ok {
 		t.coding, _ = encode.Named(name) // one that is not ours counts as none
 	}

@@ -64,9 +64,6 @@ func Named(name string) (c Coding, ok bool) {
 type Ask struct {
 	On     bool   // responses may be encoded at all
 	Coding Coding // what this client gets then
-	// Holds is the If-None-Match of a request that the origin may answer with 304: whether the client holds the encoded form
-	// can be told by nothing else.
-	Holds string
 }
 
 // The sizes between which a body is encoded, in bytes. They are those of CloudFront: below, an encoded body is hardly smaller and
@@ -93,14 +90,27 @@ func Judge(status int, fields httpwire.Fields, length int64) (reason string) {
 	if !encodable(status) {
 		return ReasonStatus
 	}
-	typed := false
+	switch reason = judge(fields); {
+	case reason != "":
+		return reason
+	case length >= 0 && length < MinLength:
+		return ReasonSmall
+	case length > MaxLength:
+		return ReasonLarge
+	}
+	return ""
+}
+
+// judge is what Judge finds in the fields.
+func judge(fields httpwire.Fields) (reason string) {
+	typed, ranged := false, false
 	for i := range fields {
 		switch f := &fields[i]; f.ID {
 		case httpwire.ContentEncoding:
 			// Even identity, which says that somebody has thought about it.
 			return ReasonEncoded
 		case httpwire.ContentRange:
-			return ReasonRange
+			ranged = true
 		case httpwire.CacheControl, httpwire.CDNCacheControl:
 			if forbids(f.Value) {
 				return ReasonNoTransform
@@ -112,10 +122,8 @@ func Judge(status int, fields httpwire.Fields, length int64) (reason string) {
 	switch {
 	case !typed:
 		return ReasonType
-	case length >= 0 && length < MinLength:
-		return ReasonSmall
-	case length > MaxLength:
-		return ReasonLarge
+	case ranged:
+		return ReasonRange
 	}
 	return ""
 }

@@ -51,6 +51,10 @@ func response(body httpwire.Body, length int64) *httpwire.Response {
 	return &httpwire.Response{Status: 200, Length: length, Body: body, Fields: fields("Content-Type: text/html", `ETag: "a"`)}
 }
 
+func head(method string, lines ...string) *httpwire.Head {
+	return &httpwire.Head{Method: method, Fields: fields(lines...)}
+}
+
 // plain hides every method but Read and Close.
 type plain struct{ io.Reader }
 
@@ -84,7 +88,7 @@ func TestDecodedIsWhatTheOriginSent(t *testing.T) {
 			source = iotest.DataErrReader(source)
 		}
 		r := response(plain{source}, -1)
-		e.Wrap(r, encode.Ask{On: true, Coding: c}, false)
+		e.Wrap(r, encode.Ask{On: true, Coding: c}, head("GET"))
 		var out bytes.Buffer
 		var err error
 		if rapid.Bool().Draw(t, "read") {
@@ -114,7 +118,7 @@ func TestABrokenBodyHasNoEnd(t *testing.T) {
 	for _, c := range codings {
 		for _, direct := range []bool{false, true} {
 			r := response(plain{io.MultiReader(bytes.NewReader(text(50_000)), iotest.ErrReader(broken))}, -1)
-			e.Wrap(r, encode.Ask{On: true, Coding: c}, false)
+			e.Wrap(r, encode.Ask{On: true, Coding: c}, head("GET"))
 			var out bytes.Buffer
 			var err error
 			if direct {
@@ -140,7 +144,7 @@ func TestAPauseIsFlushed(t *testing.T) {
 	for _, c := range codings {
 		from, to := io.Pipe()
 		r := response(from, -1)
-		e.Wrap(r, encode.Ask{On: true, Coding: c}, false)
+		e.Wrap(r, encode.Ask{On: true, Coding: c}, head("GET"))
 		wire, out := io.Pipe()
 		done := make(chan error, 1)
 		go func() {
@@ -215,13 +219,13 @@ func TestWrapLeavesAlone(t *testing.T) {
 			Fields: fields("Content-Type: text/html", `ETag: "a"`, "Content-Encoding: br")}},
 	} {
 		before, length := c.resp.Fields.Clone(), c.resp.Length
-		e.Wrap(c.resp, c.ask, false)
+		e.Wrap(c.resp, c.ask, head("GET"))
 		if fmt.Sprint(before) != fmt.Sprint(c.resp.Fields) || c.resp.Length != length {
 			t.Errorf("%s: %v", name, c.resp.Fields)
 		}
 	}
 	r := response(body(), 5000)
-	e.Wrap(r, encode.Ask{On: true}, false)
+	e.Wrap(r, encode.Ask{On: true}, head("GET"))
 	if v, _ := r.Fields.Get(httpwire.Vary); v != "Accept-Encoding" || r.Length != 5000 || r.Fields.Has(httpwire.ContentEncoding) {
 		t.Errorf("identity of what could be encoded: %v", r.Fields)
 	}
@@ -231,16 +235,29 @@ func TestWrapLeavesAlone(t *testing.T) {
 func TestHeadsWithoutBody(t *testing.T) {
 	e := encode.New(nil)
 	r := response(nil, 5000)
-	e.Wrap(r, encode.Ask{On: true, Coding: encode.Brotli}, true)
+	e.Wrap(r, encode.Ask{On: true, Coding: encode.Brotli}, head("HEAD"))
 	got, _ := r.Fields.Get(httpwire.ContentEncoding)
 	if tag, _ := r.Fields.Get(httpwire.ETag); got != "br" || tag != `W/"a"` || r.Length != -1 || r.Body != nil {
 		t.Errorf("HEAD: %v, length %d", r.Fields, r.Length)
 	}
 	for holds, want := range map[string]string{`"a"`: `"a"`, `W/"a"`: `W/"a"`, `"b", W/"a"`: `W/"a"`, "": `"a"`, `W/"b"`: `"a"`} {
 		r := &httpwire.Response{Status: 304, Fields: fields(`ETag: "a"`), Length: -1}
-		e.Wrap(r, encode.Ask{On: true, Coding: encode.Brotli, Holds: holds}, false)
+		e.Wrap(r, encode.Ask{On: true, Coding: encode.Brotli}, head("GET", "If-None-Match: "+holds))
 		if tag, _ := r.Fields.Get(httpwire.ETag); tag != want {
 			t.Errorf("304 for %s: %s", holds, tag)
+		}
+	}
+}
+
+// The Vary of a part is that of the whole.
+func TestAPartVaries(t *testing.T) {
+	for contentType, want := range map[string]string{"text/html": "Accept-Encoding", "image/png": ""} {
+		r := &httpwire.Response{Status: 206, Length: 10, Body: httpwire.TextBody("0123456789"),
+			Fields: fields("Content-Type: "+contentType, "Content-Range: bytes 0-9/20", `ETag: "a"`)}
+		encode.New(nil).Wrap(r, encode.Ask{On: true, Coding: encode.Gzip}, head("GET"))
+		vary, _ := r.Fields.Get(httpwire.Vary)
+		if tag, _ := r.Fields.Get(httpwire.ETag); vary != want || tag != `"a"` || r.Length != 10 {
+			t.Errorf("%s: %v", contentType, r.Fields)
 		}
 	}
 }
@@ -248,7 +265,7 @@ func TestHeadsWithoutBody(t *testing.T) {
 func TestDigestsInTrailersGo(t *testing.T) {
 	r := response(httpwire.TextBody(strings.Repeat("a", 5000)), 5000)
 	r.Trailers = func() httpwire.Fields { return fields("Repr-Digest: x", "X-Time: 1") }
-	encode.New(nil).Wrap(r, encode.Ask{On: true, Coding: encode.Gzip}, false)
+	encode.New(nil).Wrap(r, encode.Ask{On: true, Coding: encode.Gzip}, head("GET"))
 	if f := r.Trailers(); len(f) != 1 || f[0].Name != "X-Time" {
 		t.Error(f)
 	}
@@ -272,7 +289,7 @@ func TestActiveIsBounded(t *testing.T) {
 			streams = append(streams, s)
 		}
 		r := response(httpwire.TextBody(strings.Repeat("a", 5000)), 5000)
-		e.Wrap(r, encode.Ask{On: true, Coding: encode.Gzip}, false)
+		e.Wrap(r, encode.Ask{On: true, Coding: encode.Gzip}, head("GET"))
 		if r.Fields.Has(httpwire.ContentEncoding) || !r.Fields.Has(httpwire.Vary) {
 			t.Errorf("above the limit: %v", r.Fields)
 		}

@@ -18,16 +18,23 @@ const FlushDelay = 10 * time.Millisecond
 const readSize = 32 << 10
 
 // Wrap does to a response on its way to the client what ask says: the head is rewritten and the body encoded as it is read, if it
-// may be. A response that is encoded already, or whose like is not, stays as it is. head says that it answers HEAD: its head is
-// then what GET would get. Nothing is buffered beyond FlushDelay, and no goroutine started.
-func (e *Encoders) Wrap(resp *httpwire.Response, ask Ask, head bool) {
+// may be. A response that is encoded already, or whose like is not, stays as it is. One to HEAD gets the head that GET would get.
+// Nothing is buffered beyond FlushDelay, and no goroutine started.
+func (e *Encoders) Wrap(resp *httpwire.Response, ask Ask, request *httpwire.Head) {
 	if !ask.On {
 		return
 	}
-	if resp.Status == 304 {
-		confirm(resp, &ask)
+	switch resp.Status {
+	case 304:
+		confirm(resp, request)
+		return
+	case 206:
+		if judge(resp.Fields) == ReasonRange {
+			Vary(&resp.Fields) // the whole could have been encoded (RFC 9110 §15.3.7)
+		}
 		return
 	}
+	head := request.Method == "HEAD"
 	if resp.Body == nil && !head || Judge(resp.Status, resp.Fields, resp.Length) != "" {
 		return
 	}
@@ -55,11 +62,17 @@ func (e *Encoders) Wrap(resp *httpwire.Response, ask Ask, head bool) {
 
 // confirm makes a 304 of the origin's speak of what the client holds: it confirms a weak ETag if the client has one of the same
 // value, because the strong one that the origin sends would not be found among what the client stores (RFC 9111 §4.3.4).
-func confirm(resp *httpwire.Response, ask *Ask) {
+func confirm(resp *httpwire.Response, request *httpwire.Head) {
 	tag, ok := resp.Fields.Get(httpwire.ETag)
-	if ok && strings.HasPrefix(tag, `"`) && strings.Contains(ask.Holds, "W/"+tag) {
-		Weaken(&resp.Fields)
-		Vary(&resp.Fields)
+	if !ok || !strings.HasPrefix(tag, `"`) {
+		return
+	}
+	for held := range request.Fields.Values(httpwire.IfNoneMatch) {
+		if strings.Contains(held, "W/"+tag) {
+			Weaken(&resp.Fields)
+			Vary(&resp.Fields)
+			return
+		}
 	}
 }
 
