@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -90,7 +91,7 @@ func TestATruncatedBodyIsNoForm(t *testing.T) {
 func TestAFormOutgrowsTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t, 2<<20)
-		want := make([]byte, 12<<20) // more than is encoded of what states its length, and than the store holds
+		want := make([]byte, 3<<20) // more than an object may have
 		x := uint32(1)
 		for i := range want {
 			x = x*1664525 + 1013904223
@@ -117,6 +118,27 @@ func TestAFormOutgrowsTheStore(t *testing.T) {
 		synctest.Wait()
 		if got := s.Stats(); got.Bytes != 0 || got.Objects != 0 {
 			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A body of unknown length that turns out longer than is encoded of what states it goes out whole, and its coding is not kept.
+func TestALongFormIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t, 128<<20)
+		want := strings.Repeat("The same line again and again.\n", encode.MaxLength/30)
+		o := &originFunc{f: respondWith(func() *httpwire.Response {
+			return &httpwire.Response{Status: 200, Length: -1, Body: stringBody(want), Fields: fields("Content-Type: text/plain", "Cache-Control: max-age=60")}
+		})}
+		if g := serve(t, s, coded(get("/a"), encode.Zstd), o); field(g, "Content-Encoding") != "zstd" || decoded(t, g) != want {
+			t.Errorf("%d bytes, %v", len(g.body), g.resp.Fields)
+		}
+		synctest.Wait()
+		if x := s.Explain(coded(get("/a"), encode.Zstd)); !x.Stored || len(x.Codings) > 0 || x.Encode != encode.Describe(encode.ReasonLarge) {
+			t.Errorf("%+v", x)
+		}
+		if g := serve(t, s, coded(get("/a"), encode.Zstd), o); field(g, "Content-Encoding") != "" || g.body != want {
+			t.Errorf("%d bytes, %v", len(g.body), g.resp.Fields)
 		}
 	})
 }
