@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 
 	"github.com/andybalholm/brotli"
@@ -212,6 +213,15 @@ func TestCloseEndsEncoding(t *testing.T) {
 	}
 }
 
+// smallPieces reads no more than 700 bytes at once.
+func smallPieces(r io.Reader) io.Reader {
+	return readFunc(func(p []byte) (int, error) { return r.Read(p[:min(len(p), 700)]) })
+}
+
+type readFunc func([]byte) (int, error)
+
+func (f readFunc) Read(p []byte) (int, error) { return f(p) }
+
 // Whatever happens in whatever order, what a client decodes is what the origin sent in one response, and never one that was
 // purged before the request.
 func TestFormsUnderRandomEvents(t *testing.T) {
@@ -220,13 +230,16 @@ func TestFormsUnderRandomEvents(t *testing.T) {
 		defer s.Close()
 		n := rapid.IntRange(0, 60_000).Draw(rt, "size")
 		known := rapid.Bool().Draw(rt, "known")
+		pieces := rapid.SampledFrom([]func(io.Reader) io.Reader{
+			func(r io.Reader) io.Reader { return r }, iotest.HalfReader, iotest.DataErrReader, smallPieces,
+		}).Draw(rt, "pieces")
 		version := 1
 		var mu sync.Mutex
 		o := &originFunc{f: func(context.Context, *httpwire.Head, int) (*httpwire.Response, error) {
 			mu.Lock()
 			defer mu.Unlock()
 			v := strconv.Itoa(version)
-			r := &httpwire.Response{Status: 200, Length: -1, Body: stringBody(v + page(v, n)),
+			r := &httpwire.Response{Status: 200, Length: -1, Body: io.NopCloser(pieces(strings.NewReader(v + page(v, n)))),
 				Fields: fields("Content-Type: text/html", "Cache-Control: max-age=60", "X-Version: "+v)}
 			if known {
 				r.Length = int64(n + len(v))

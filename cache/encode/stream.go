@@ -12,8 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// What the encoders are set to. Windows are small, because memory is held by everybody whose response streams: about 1 MiB for
-// each encoder, and MaxActive of them.
+// What the encoders are set to. Windows are small, because memory is held by everybody whose response streams: 1 MiB for
+// each encoder, 2 for Brotli, and MaxActive of them.
 const (
 	gzipLevel    = 6
 	brotliLevel  = 5
