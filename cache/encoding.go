@@ -3,10 +3,12 @@ package cache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/encode"
+	"github.com/meridian-edge/meridian/internal/fault"
 )
 
 // begin notes a form that is being made, for Close. It fails when the store is closed.
@@ -35,12 +37,7 @@ func (s *Store) ended(f *form) {
 func (f *form) run(ctx context.Context, in *reader, stream *encode.Stream) {
 	defer f.base.store.ended(f)
 	stream.To(writerFunc(func(p []byte) (int, error) { return f.write(ctx, p) }))
-	err := f.pump(ctx, in, stream)
-	if err == nil {
-		err = stream.End()
-	} else {
-		stream.Abort()
-	}
+	err := f.encode(ctx, in, stream)
 	if err != nil {
 		f.drop() // nobody shall find what has no end
 	}
@@ -50,6 +47,21 @@ func (f *form) run(ctx context.Context, in *reader, stream *encode.Stream) {
 	}
 	_ = in.Close()
 	f.object.release()
+}
+
+// encode is all that an encoder does for a form. A panic of it is an error of this form's and of nobody else.
+func (f *form) encode(ctx context.Context, in *reader, stream *encode.Stream) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			f.base.store.log.Error("encoder panicked", "coding", f.coding.String(), "panic", fmt.Sprint(p))
+			err = fault.New(fault.Unexpected, fmt.Errorf("encoder: %v", p))
+		}
+	}()
+	if err := f.pump(ctx, in, stream); err != nil {
+		stream.Abort()
+		return err
+	}
+	return stream.End()
 }
 
 // writerFunc is a function that is an io.Writer.
