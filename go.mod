@@ -3,7 +3,9 @@ module github.com/meridian-edge/meridian
 go 1.26.0
 
 require (
+	github.com/andybalholm/brotli v1.2.8
 	github.com/hashicorp/golang-lru/v2 v2.0.7
+	github.com/klauspost/compress v1.20.3
 	github.com/miekg/dns v1.1.73
 	github.com/oschwald/maxminddb-golang/v2 v2.9.0
 	github.com/prometheus/client_golang v1.25.0

@@ -45,6 +45,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -67,6 +68,7 @@ type Request struct {
 	Head   *httpwire.Head      // the client's head after the proxy's receive phase; its fields are what would be forwarded
 	Canon  *httpwire.Canonical // what is keyed
 	Policy *config.CachePolicy // nil: as Off
+	Encode encode.Ask          // the coding the client gets, if the response may be encoded
 }
 
 // Origin gets a response from behind the cache. It must be safe for concurrent use: a fill that outlives its request may
@@ -89,6 +91,7 @@ type Store struct {
 	book    *purge.Book
 
 	tagFields []string
+	encoders  *encode.Encoders
 
 	limit   atomic.Int64 // bytes
 	used    atomic.Int64 // bytes charged: stored, growing, and evicted but still being read
@@ -99,7 +102,8 @@ type Store struct {
 
 	closed bool
 	fills  map[*fill]struct{}
-	wg     sync.WaitGroup // fills; Add only with mu held and closed false
+	forms  map[*form]context.CancelFunc // being made
+	wg     sync.WaitGroup               // fills and forms; Add only with mu held and closed false
 }
 
 // New makes an empty Store. It panics when the registerer already has a store's metrics.
@@ -107,7 +111,8 @@ func New(o Options) *Store {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Store{node: o.Node, log: o.Log, seed: maphash.MakeSeed(), fills: make(map[*fill]struct{})}
+	s := &Store{node: o.Node, log: o.Log, seed: maphash.MakeSeed(), fills: make(map[*fill]struct{}),
+		forms: make(map[*form]context.CancelFunc), encoders: encode.New(o.Registerer)}
 	s.limit.Store(max(o.Memory, 0))
 	for i := range s.shards {
 		s.shards[i].groups = make(map[string]*group)
@@ -130,12 +135,18 @@ func New(o Options) *Store {
 // Node is the name given in Options.
 func (s *Store) Node() string { return s.node }
 
+// Encoders are what the store encodes with, for responses that do not come out of it.
+func (s *Store) Encoders() *encode.Encoders { return s.encoders }
+
 // Close cancels the fills in flight and waits for them. Requests served later pass through unstored; hits go on.
 func (s *Store) Close() {
 	s.mu.Lock()
 	s.closed = true
 	for f := range s.fills {
 		f.cancel()
+	}
+	for _, cancel := range s.forms {
+		cancel()
 	}
 	s.mu.Unlock()
 	s.wg.Wait()

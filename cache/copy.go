@@ -118,5 +118,15 @@ func (f *fill) outgrow(o *object) {
 func (o *object) unread() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return len(o.readers) == 0
+	return o.idleReaders()
+}
+
+// idleReaders reports whether nobody reads the growing object, but for forms that nobody reads, with mu held.
+func (o *object) idleReaders() bool {
+	for r := range o.readers {
+		if r.form == nil || !r.form.idle() {
+			return false
+		}
+	}
+	return true
 }

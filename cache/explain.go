@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/cache/rules"
 )
 
@@ -26,6 +27,8 @@ type Explanation struct {
 	Variant  string        `json:"variant,omitempty"`  // of the selected response: the fields and values it was stored for
 	Status   int           `json:"status,omitempty"`   // of the selected response
 	Bytes    int64         `json:"bytes,omitempty"`    // of its body
+	Codings  []string      `json:"codings,omitempty"`  // in which it is stored besides
+	Encode   string        `json:"encode,omitempty"`   // whether the selected response is encoded, or why not; empty: compression is off
 	Words    []string      `json:"words,omitempty"`    // the freshness arithmetic
 	Age      time.Duration `json:"age_ns,omitempty"`
 	TTL      time.Duration `json:"ttl_ns,omitempty"`
@@ -60,6 +63,10 @@ func (s *Store) Explain(req *Request) Explanation {
 	if e := d.entry; e != nil {
 		x.Stored, x.Variant, x.Status, x.Bytes = true, e.variant.String(), e.head.status, e.object.length()
 		x.Age, x.TTL = e.freshness().Age(now), e.freshness().TTL(now)
+		x.Codings = e.object.codings()
+		if req.Encode.On {
+			x.Encode = encode.Describe(encode.Judge(e.head.status, e.head.fields, e.object.length()))
+		}
 		x.Words = words(e.freshness(), now)
 	}
 	return x

@@ -138,6 +138,7 @@ func (sh *shard) insert(e *entry, request httpwire.Fields) (kept bool) {
 		sh.remove(g.entries[len(g.entries)-1])
 	}
 	e.object.store.objects.Add(1)
+	e.object.owner.Store(e) // before it is weighed: see form.weigh
 	sh.order.Add(&e.place, e, maphash.String(e.object.store.seed, g.key), e.object.charged())
 	sh.stamp()
 	return true
@@ -203,7 +204,7 @@ func (sh *shard) evict() bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	// Readers attach with the lock held, so a count of one, the index's own, stays one.
-	n := sh.order.Victim(func(e *entry) bool { return e.object.refs.Load() == 1 })
+	n := sh.order.Victim(func(e *entry) bool { return e.object.idle() })
 	if n == nil {
 		return false
 	}

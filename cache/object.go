@@ -19,7 +19,8 @@ type object struct {
 	store *Store
 	total int64 // length announced; -1 unknown
 	refs  atomic.Int32
-	done  atomic.Bool // complete: blocks and size never change again, and need no lock
+	done  atomic.Bool           // complete: blocks and size never change again, and need no lock
+	owner atomic.Pointer[entry] // in the index; nil: it is not there yet
 
 	mu sync.Mutex // guards the fields below until done
 
@@ -31,6 +32,7 @@ type object struct {
 	held    int64                // what the blocks take
 	wake    chan struct{}        // closed when readers have news; nil: nobody waits
 	readers map[*reader]struct{} // attached while growing
+	forms   *forms               // in other codings; nil: none. Always with mu
 
 	// A windowed object has outgrown the limit: see makeRoom.
 	windowed bool
@@ -54,10 +56,17 @@ func (o *object) hold() { o.refs.Add(1) }
 func (o *object) release() {
 	if o.refs.Add(-1) == 0 {
 		o.mu.Lock()
-		charge := o.charge
-		o.charge = 0
+		charge, encoded := o.charge, o.forms
+		o.charge, o.forms = 0, nil
 		o.mu.Unlock()
 		o.store.used.Add(-charge)
+		if encoded != nil {
+			for _, f := range encoded {
+				if f != nil {
+					f.object.release()
+				}
+			}
+		}
 	}
 }
 
@@ -115,7 +124,7 @@ func (o *object) makeRoom(ctx context.Context, size int) error {
 		if o.base+o.held+allocated(int64(size)) <= o.charge {
 			return nil
 		}
-		if len(o.readers) == 0 && !o.late() {
+		if o.idleReaders() && !o.late() {
 			return errAbandoned
 		}
 		o.mu.Unlock()

@@ -151,7 +151,7 @@ func (f *fill) published() bool {
 func (o *object) charged() int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.charge
+	return o.charge + o.formsCharged()
 }
 
 // invalidate removes what a successful unsafe request may have changed: its own URL, and those its response names in Location and

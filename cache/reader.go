@@ -16,6 +16,7 @@ type reader struct {
 	left    int64           // bytes to give; -1: all
 	growing bool            // registered with the object
 	closed  bool
+	form    *form // that the bytes are read for; nil: they are a response's
 }
 
 var errClosed = errors.New("read of a closed body")

@@ -41,6 +41,16 @@ func respond(ctx context.Context, req *Request, w *wish, src source) *httpwire.R
 	if resp.Status == 200 {
 		span = r.narrow(req, w, src)
 	}
+	var coded *form
+	if req.Encode.On {
+		coded = r.encode(req, w, src)
+	}
+	if coded != nil {
+		src.object.release()
+		coded.attach(ctx, &r.body)
+		resp.Body = &r.body
+		return resp
+	}
 	if w.head || resp.Status == 304 || resp.Status == 416 || span.End == 0 || resp.Length == 0 {
 		src.object.release()
 		return resp

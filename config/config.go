@@ -331,7 +331,7 @@ type Behavior struct {
 	Origin          string   // name of an Origin in the same distribution
 	Methods         []string // upper case; nil: every method
 	Cache           CachePolicy
-	Compress        bool
+	Compress        bool // bodies go out in a coding that the client accepts
 	RedirectToHTTPS bool
 	Line            int // in the file, for explain
 }

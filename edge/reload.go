@@ -186,13 +186,6 @@ func unserved(cfg *config.Config) []string {
 	if cfg.Cache.Disk != nil {
 		gaps = append(gaps, "cache.disk")
 	}
-	for i := range cfg.Distributions {
-		for j := range cfg.Distributions[i].Behaviors {
-			if cfg.Distributions[i].Behaviors[j].Compress {
-				gaps = append(gaps, fmt.Sprintf("distributions.%s.behaviors[%d].compress", cfg.Distributions[i].Name, j))
-			}
-		}
-	}
 	return gaps
 }
 

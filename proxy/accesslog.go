@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/internal/fault"
 )
 
@@ -106,6 +107,9 @@ func (t *transaction) appendLine(b []byte, now time.Time, status int, written in
 	b = text(b, "cache", t.outcome())
 	if t.result.Reason != "" {
 		b = text(b, "cache_reason", t.result.Reason)
+	}
+	if t.coding != encode.Identity {
+		b = text(b, "coding", t.coding.String())
 	}
 	if attempts := t.fetch.attempts(); len(attempts) > 0 {
 		b = text(b, "endpoint", attempts[len(attempts)-1].Endpoint)

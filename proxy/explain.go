@@ -24,8 +24,9 @@ type Explanation struct {
 	Behavior     string             `json:"behavior,omitempty"`
 	Line         int                `json:"line,omitempty"` // of the behavior in the configuration file
 	Redirect     string             `json:"redirect,omitempty"`
-	Refused      string             `json:"refused,omitempty"` // error code
-	Why          string             `json:"why,omitempty"`     // of a refusal
+	Refused      string             `json:"refused,omitempty"`  // error code
+	Why          string             `json:"why,omitempty"`      // of a refusal
+	Compress     string             `json:"compress,omitempty"` // whether and what for the edge encodes; empty: the behavior does not ask for it
 	Cache        *cache.Explanation `json:"cache,omitempty"`
 	Pool         string             `json:"pool,omitempty"`
 	Candidates   []Candidate        `json:"candidates,omitempty"` // in the order they would be tried
@@ -90,6 +91,7 @@ func (t *transaction) describeRoute(e *Explanation) {
 
 func (t *transaction) describeFetch(e *Explanation) {
 	t.prepareFetch()
+	e.Compress = t.behavior.describeCompress()
 	if !t.behavior.Cache.Off {
 		c := t.router.deps.Cache.Explain(t.cacheRequest())
 		e.Cache = &c

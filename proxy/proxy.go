@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -209,6 +210,8 @@ type transaction struct {
 	result   cache.Result
 	cached   bool // the cache was asked
 	fetch    fetch
+	ask      encode.Ask    // what may be done to the response
+	coding   encode.Coding // of the response, if the behavior compresses
 	fault    *fault.Error
 }
 
@@ -226,6 +229,7 @@ func (t *transaction) run(ctx context.Context) (*httpwire.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.encode(response)
 	t.deliver(response)
 	return response, nil
 }
@@ -244,5 +248,5 @@ func (t *transaction) get(ctx context.Context) (*httpwire.Response, error) {
 }
 
 func (t *transaction) cacheRequest() *cache.Request {
-	return &cache.Request{Site: t.site.name, Head: &t.x.Head, Canon: &t.x.Canon, Policy: &t.behavior.Cache}
+	return &cache.Request{Site: t.site.name, Head: &t.x.Head, Canon: &t.x.Canon, Policy: &t.behavior.Cache, Encode: t.ask}
 }

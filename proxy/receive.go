@@ -159,6 +159,7 @@ func (t *transaction) prepareFetch() {
 	if forwards > 0 {
 		fields.Add(httpwire.MaxForwards, strconv.Itoa(forwards-1))
 	}
+	t.negotiate()
 	t.fetch = fetch{router: r, target: t.behavior.target, canon: x.Canon, scheme: x.Head.Scheme}
 	t.spreadKeys()
 	if m := x.Head.Method; m != "GET" && m != "HEAD" || !cacheable {

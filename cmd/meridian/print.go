@@ -47,6 +47,9 @@ func printURL(w io.Writer, e *proxy.Explanation) {
 			line(first(i, "cache"), "%s", text)
 		}
 	}
+	if e.Compress != "" {
+		line("compress", "%s", e.Compress)
+	}
 	line("steer", "pool %s", e.Pool)
 	printTrace(w, e.Trace)
 	for i, c := range e.Candidates {
@@ -78,6 +81,13 @@ func cacheLines(c *cache.Explanation) []string {
 	if c.Stored {
 		lines = append(lines, fmt.Sprintf("stored: status %d, %d bytes, age %s, ttl %s", c.Status, c.Bytes,
 			c.Age.Round(time.Second), c.TTL.Round(time.Second)))
+	}
+	if c.Encode != "" {
+		line := "coding: " + c.Encode
+		if len(c.Codings) > 0 {
+			line += "; stored as " + strings.Join(c.Codings, ", ")
+		}
+		lines = append(lines, line)
 	}
 	if c.Variant != "" {
 		lines = append(lines, "variant: "+c.Variant)
