@@ -321,7 +321,7 @@ func (c *Checker) finish(ctx context.Context, t *target, res result) {
 	state := c.board.probed(t.slot)
 	stopped := ctx.Err() != nil // whatever was found, it may be our own doing
 	if !stopped {
-		changes, state = c.board.record(t.slot, res, t.settings.rules)
+		changes, state = c.board.record(t.slot, &res, t.settings.rules)
 		c.settle(t)
 		c.metrics.probed(t.names, res)
 		for i := range changes {

@@ -125,12 +125,13 @@ func (b *Board) memberSlot(pool bool, scope, endpoint string, under steer.Slot) 
 
 // follow makes a member follow the row of its check. The caller holds mu.
 func (b *Board) follow(r *row, under steer.Slot) {
-	said := word(Unknown)
+	said, known := word(Unknown), advice(0)
 	r.member.under = nil
 	if under >= 0 {
 		r.member.under = b.rows[under]
-		said = b.load(under)
+		said, known = b.load(under), r.member.under.packAdvice()
 	}
+	b.storeAdvice(r, known)
 	b.publish(r, r.inService(said), nil)
 }
 

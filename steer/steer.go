@@ -169,6 +169,8 @@ type Pick struct {
 	ID    string // of the member
 	// LastResort marks a candidate that is not healthy: it is offered because nothing better is left (fail open).
 	LastResort bool
+	// Limit is how many requests the leaf itself wants to have outstanding at most (Advice); 0: it does not say.
+	Limit int
 	// Causes says what else than the policy made it a candidate here.
 	Causes Cause
 }

@@ -237,7 +237,7 @@ func (w *walker) visit(n *node, s set, p phase) bool {
 		}
 		last := w.last || n.guarded && !memberUp(m, w.health) && !w.persists(m)
 		w.candidate(n, i, last)
-		if !w.emit(Pick{Leaf: m.Leaf, Group: n.group, ID: m.ID, LastResort: last, Causes: w.causes}) {
+		if !w.emit(Pick{Leaf: m.Leaf, Group: n.group, ID: m.ID, LastResort: last, Limit: w.advice(m).Limit, Causes: w.causes}) {
 			return false
 		}
 	}

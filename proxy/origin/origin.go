@@ -189,6 +189,7 @@ func (t *Transport) Keep(targets []*Target) {
 	for name := range t.pools {
 		if !names[name] {
 			delete(t.pools, name)
+			t.metrics.picks.DeletePartialMatch(prometheus.Labels{"pool": name})
 		}
 	}
 	t.mu.Unlock()
