@@ -105,13 +105,14 @@ func (r *row) hear(res result, by rules) (result, rules) {
 	if r.agent == nil {
 		r.agent = new(probe.AgentState)
 	}
+	before := r.agent.Up()
 	r.agent.Take(res.agent)
 	res.ok = r.agent.Up()
 	if kept := r.agent.Kept(res.agent); kept != "" && !res.ok {
 		res.kind = string(probe.KindContent)
 		res.reason += "; still " + kept
 	}
-	if res.agent.Decides() {
+	if res.agent.Decides() || res.ok != before {
 		by.rise, by.fall, by.ok = 1, 1, 0
 	}
 	return res, by

@@ -27,7 +27,7 @@ type Board struct {
 
 	rows     []*row // by slot
 	byKey    map[Key]*row
-	groups   map[string]*group      // pools whose endpoints are judged by their requests
+	groups   map[scope]*group       // pools and groups whose endpoints are judged by their requests
 	orders   map[string]*Order      // by target
 	saved    map[Key]*saved         // read from a file and not asked for yet
 	lost     map[Key]*savedEjection // likewise
@@ -88,7 +88,7 @@ type row struct {
 // NewBoard returns an empty board.
 func NewBoard() *Board {
 	b := &Board{
-		byKey: map[Key]*row{}, groups: map[string]*group{}, orders: map[string]*Order{}, saved: map[Key]*saved{},
+		byKey: map[Key]*row{}, groups: map[scope]*group{}, orders: map[string]*Order{}, saved: map[Key]*saved{},
 		lost: map[Key]*savedEjection{}, inForce: map[string]config.Check{}, edits: map[string]*edit{},
 		savedEdits: map[string]*savedEdit{}, wake: make(chan struct{}, 1),
 	}

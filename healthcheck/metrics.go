@@ -34,7 +34,7 @@ func newMetrics(reg prometheus.Registerer, board *Board) *metrics {
 		}, []string{"check", "to"}),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_health_ejections_total",
-			Help: "Endpoints ejected because of the requests they served, by cause.",
+			Help: "Endpoints of pools and groups (accelerator/region) ejected because of the requests they served, by cause.",
 		}, []string{"pool", "cause"}),
 	}
 	m.edits = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -87,7 +87,7 @@ func newUpCollector(b *Board) *upCollector {
 		ordered: prometheus.NewDesc("meridian_health_ordered",
 			"1 for each operator's word in force, by what it is about and what it says.", []string{"target", "state"}, nil),
 		ejected: prometheus.NewDesc("meridian_health_ejected",
-			"Whether an endpoint of a pool is ejected (1) because of the requests it served, or not (0).", []string{"pool", "endpoint"}, nil),
+			"Whether an endpoint of a pool, or of a group (accelerator/region), is ejected (1) because of the requests it served, or not (0).", []string{"pool", "endpoint"}, nil),
 		edit: prometheus.NewDesc("meridian_health_edit_waiting",
 			"1 for each edited check that does not decide, by whether it is tried (shadow) or refused.", []string{"check", "state"}, nil),
 	}
@@ -116,7 +116,7 @@ func (u *upCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, m := range u.board.Members() {
 		if m.Judged {
-			out <- prometheus.MustNewConstMetric(u.ejected, prometheus.GaugeValue, oneIf(!m.Ejected.IsZero()), m.Scope, m.Endpoint)
+			out <- prometheus.MustNewConstMetric(u.ejected, prometheus.GaugeValue, oneIf(!m.Ejected.IsZero()), scope{name: m.Scope, group: m.Group}.String(), m.Endpoint)
 		}
 	}
 }

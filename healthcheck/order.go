@@ -179,7 +179,7 @@ func (r *row) targets(yield func(string) bool) {
 		return
 	}
 	if r.member != nil {
-		yield(r.member.scope + "/" + r.key.Endpoint)
+		yield(r.member.scope.name + "/" + r.key.Endpoint)
 	}
 }
 
