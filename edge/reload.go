@@ -140,7 +140,7 @@ func (n *Node) rebuildLocked() error {
 // settle makes the organs follow the new generation. Nothing here can fail.
 func (n *Node) settle(old, next *snapshot, opened []*listener) {
 	n.organs.checker.Apply(next.plan)
-	n.organs.fleet.SetRule(healthcheck.RuleOf(next.cfg.Quorum))
+	n.organs.fleet.SetRule(healthcheck.RuleOf(next.cfg.Quorum), next.cfg.Quorum.References...)
 	n.organs.cache.SetMemory(next.cfg.Cache.Memory)
 	n.organs.origin.Keep(next.router.Targets())
 	n.organs.discover.Apply(next.cfg)

@@ -140,7 +140,7 @@ func (b *Board) verdict(r *row) Verdict {
 		from = r.base
 	}
 	v := Verdict{
-		Key: r.key, Names: r.names, State: State(b.load(r.slot) & stateBits),
+		Key: r.key, Names: r.names, State: State(b.load(r.slot) & stateBits), Alive: b.load(r.slot)&aliveDown == 0,
 		Since: from.since, Last: from.last, Reason: r.explained(from), Latency: from.latency,
 		Successes: from.machine.successes, Failures: from.machine.failures, Probes: from.probes, Flips: from.flips,
 		Proving:   from.proving && from.machine.state == Unknown,
