@@ -57,6 +57,14 @@ var causes = [...]struct {
 	name string
 }{{steer.Spilled, "spill"}, {steer.Panicked, "panic"}, {steer.Stuck, "sticky"}}
 
+// expect makes the series of a pool, so that a cause that has not come up is 0 and not absent.
+func (m *metrics) expect(pool string) {
+	m.picks.WithLabelValues(pool, "fail_open")
+	for _, c := range causes {
+		m.picks.WithLabelValues(pool, c.name)
+	}
+}
+
 // steered counts what led to the first choice of a request.
 func (m *metrics) steered(pool string, p *steer.Pick) {
 	if p.LastResort && p.Causes&steer.Panicked == 0 {
