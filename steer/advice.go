@@ -1,6 +1,9 @@
 package steer
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Advice is what is known of a slot beyond whether it is up. The zero Advice is that of a slot of which nothing else is known.
 type Advice struct {
@@ -110,13 +113,22 @@ func (w *walker) isOrdered(m *member) bool {
 // way there and back of 100 km of fibre, and cables take detours.
 const millisecondsPerKilometre = 1.5 / 100
 
-// nearness is what latency orders the members of a measured group by: milliseconds, measured or guessed from the distance.
+// latencyStep is the difference of connect times, in milliseconds, that is worth leaving a nearer member for: within a step
+// distances decide, so that noise on ways that are about as long never does.
+const latencyStep = 50
+
+// nearness is what latency orders the members of a measured group by: first the steps of the time to connect, measured or guessed
+// from the distance, then the distance.
 func (w *walker) nearness(m *member) float64 {
-	if took := w.advice(m).Connect; took > 0 {
-		return float64(took) / float64(time.Millisecond)
+	km := distance(w.client.From, m.Point)
+	took := w.advice(m).Connect
+	ms := float64(took) / float64(time.Millisecond)
+	switch {
+	case took > 0:
+	case km != farAway:
+		ms = km * millisecondsPerKilometre
+	default:
+		return farAway * farAway
 	}
-	if km := distance(w.client.From, m.Point); km != farAway {
-		return km * millisecondsPerKilometre
-	}
-	return farAway
+	return math.Floor(ms/latencyStep)*10*farAway + km
 }

@@ -161,7 +161,10 @@ func (w *walker) measure(n *node, i int) string {
 	case Latency, Geoproximity:
 		km := distance(w.client.From, m.Point)
 		if took := w.advice(m).Connect; took > 0 && n.measured() {
-			return fmt.Sprintf("connects in %s", took)
+			if km == farAway {
+				return fmt.Sprintf("connects in %s", took)
+			}
+			return fmt.Sprintf("%.0f km, connects in %s", km, took)
 		}
 		if km == farAway {
 			return "distance unknown"
