@@ -27,12 +27,12 @@ const Max = time.Minute
 
 // Meter is the time of one way. The zero Meter has seen nothing.
 type Meter struct {
-	last   [window]time.Duration
-	seen   int // measurements, up to window
-	next   int // index in last
-	smooth float64
-	shown  time.Duration // 0: none
-	away   int           // measurements in a row that disagree with shown
+	last   [window]uint32 // microseconds: there is one Meter for each of very many targets
+	seen   uint8          // measurements, up to window
+	next   uint8          // index in last
+	away   uint8          // measurements in a row that disagree with shown
+	smooth float32
+	shown  uint32 // 0: none
 }
 
 // Add takes a measurement and reports whether Value has changed. Measurements of 0 and less are none.
@@ -40,11 +40,11 @@ func (m *Meter) Add(took time.Duration) bool {
 	if took <= 0 {
 		return false
 	}
-	m.last[m.next] = min(took, Max)
+	m.last[m.next] = uint32(max(1, min(took, Max).Microseconds()))
 	m.next = (m.next + 1) % window
 	m.seen = min(m.seen+1, window)
 	median := m.median()
-	if m.seen == 1 && m.smooth == 0 {
+	if m.smooth == 0 {
 		m.smooth = median
 	}
 	m.smooth += (median - m.smooth) * smoothing
@@ -59,31 +59,30 @@ func (m *Meter) Add(took time.Duration) bool {
 	return m.away >= patience && m.show()
 }
 
-func (m *Meter) median() float64 {
+func (m *Meter) median() float32 {
 	sorted := m.last
 	slices.Sort(sorted[:m.seen])
-	return float64(sorted[m.seen/2])
+	return float32(sorted[m.seen/2])
 }
 
 // isAway reports whether the smoothed time is well away from the one shown.
 func (m *Meter) isAway() bool {
-	limit := max(float64(minAway), shareAway*float64(m.shown))
-	return m.smooth-float64(m.shown) > limit || float64(m.shown)-m.smooth > limit
+	limit := max(float32(minAway/time.Microsecond), shareAway*float32(m.shown))
+	return m.smooth-float32(m.shown) > limit || float32(m.shown)-m.smooth > limit
 }
 
 func (m *Meter) show() bool {
 	m.away = 0
-	m.shown = max(1, time.Duration(m.smooth)).Round(time.Microsecond)
-	m.shown = max(m.shown, time.Microsecond)
+	m.shown = max(1, uint32(m.smooth+0.5))
 	return true
 }
 
 // Value is the steadied time; 0: there are too few measurements.
-func (m *Meter) Value() time.Duration { return m.shown }
+func (m *Meter) Value() time.Duration { return time.Duration(m.shown) * time.Microsecond }
 
 // Recall begins with a value from before, 0 being none. Measurements move it as they would have.
 func (m *Meter) Recall(value time.Duration) {
-	if value = min(value, Max); value > 0 {
-		*m = Meter{shown: value, smooth: float64(value)}
+	if us := min(value, Max).Microseconds(); us > 0 {
+		*m = Meter{shown: uint32(us), smooth: float32(us)}
 	}
 }
