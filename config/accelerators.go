@@ -143,7 +143,7 @@ func parsePort(s string) (uint16, bool) {
 
 func (d *document) group(c cursor) (Group, []Check, object) {
 	g := Group{Dial: fullDial}
-	o := c.Object("region", "dial", "check", "endpoints")
+	o := c.Object("region", "dial", "check", "endpoints", "passive")
 	o.Need("region")
 	o.Text("region", &g.Region)
 	o.Number("dial", &g.Dial, 0, fullDial)
@@ -168,6 +168,7 @@ func (d *document) group(c cursor) (Group, []Check, object) {
 	for _, item := range items {
 		g.Endpoints = append(g.Endpoints, d.groupEndpoint(item))
 	}
+	readPassive(o, &g.Passive, len(g.Endpoints))
 	return g, inline, o
 }
 

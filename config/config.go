@@ -185,6 +185,10 @@ type Quorum struct {
 	HealthyAbove float64       // r53: healthy while more than this share of the votes says so; default 0.18, 0 in other modes
 	MinVoters    int           // votes that make a quorum; default 3
 	HoldLast     time.Duration // how long the last opinion is held without a quorum; default 5 min
+	Period       time.Duration // how often a node votes and counts; a vote expires after three; default 2 s
+	Dwell        time.Duration // how long an opinion stays before votes can turn it round; default 10 s, 0: no time
+	// References are the checks of targets that are known to be up: a node that fails more than half of them abstains.
+	References []string
 }
 
 // Counting is how gdnsd counts: failures add up while the endpoint is up, and are forgotten only after OK successes in a row.
@@ -411,6 +415,7 @@ type Group struct {
 	Dial      float64 // percent, default 100
 	Check     string  // name of a Check, inline ones included
 	Endpoints []GroupEndpoint
+	Passive   Passive // how flows judge endpoints, as those of a Pool; zero: they do not
 }
 
 // GroupEndpoint is one target of a group.

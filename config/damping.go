@@ -47,20 +47,20 @@ func envoyPassive() Passive {
 	}
 }
 
-// readPassive reads how a pool is judged by the requests it serves. A pool that says nothing gets the careful part, which
-// looks only at failures to reach an endpoint; a pool of one endpoint gets nothing, because there is nowhere else to go.
-func readPassive(o object, p *Pool) {
+// readPassive reads how a pool, or a group of an accelerator, is judged by the requests it serves. One that says nothing gets the careful part, which
+// looks only at failures to reach an endpoint; one endpoint gets nothing, because there is nowhere else to go.
+func readPassive(o object, p *Passive, endpoints int) {
 	c, found := o.Get("passive")
 	if !found {
-		if len(p.Endpoints) > 1 {
-			p.Passive = envoyPassive()
-			p.Passive.ServerErrors, p.Passive.Deviations = 0, 0
+		if endpoints > 1 {
+			*p = envoyPassive()
+			p.ServerErrors, p.Deviations = 0, 0
 		}
 		return
 	}
 	if c.Single() {
 		if on, ok := c.Boolean(); ok && on {
-			p.Passive = envoyPassive()
+			*p = envoyPassive()
 		}
 		return
 	}
@@ -80,5 +80,5 @@ func readPassive(o object, p *Pool) {
 	if at, found := po.Get("max_ejection"); found && baseOK && maxOK && v.MaxEjection < v.BaseEjection {
 		at.Errorf("%s is below the base_ejection of %s", at.Shown(), yamldoc.FormatDuration(v.BaseEjection))
 	}
-	p.Passive = v
+	*p = v
 }

@@ -52,7 +52,7 @@ func (d *document) pool(c cursor) Pool {
 	if at, written := o.Get("min_healthy"); written && len(p.Discover) == 0 && p.MinHealthy > len(p.Endpoints) && at.Clean() {
 		at.Errorf("%s is more than the pool's %d endpoints", at.Unquoted(), len(p.Endpoints))
 	}
-	readPassive(o, &p)
+	readPassive(o, &p.Passive, len(p.Endpoints))
 	return p
 }
 

@@ -70,6 +70,7 @@ func (d *document) checkReferences(cfg *Config) {
 		r.check[cfg.Checks[i].Name] = &cfg.Checks[i]
 	}
 	r.need(r.regions, cfg.Edge.Region, "edge", "region")
+	r.voting(cfg.Quorum.References)
 	for _, p := range cfg.Pools {
 		r.pool(p)
 	}
@@ -104,6 +105,23 @@ func (r references) need(known names, name string, at ...any) {
 func (r references) needAt(known names, name string, at func() cursor) {
 	if name != "" && known.sure && !known.has[name] {
 		at().Dangling(known.kind, name, known.list)
+	}
+}
+
+// voting checks the references of the self-test: only a check that probes something can find this node cut off.
+func (r references) voting(list []string) {
+	seen := make(map[string]bool, len(list))
+	for i, name := range list {
+		r.need(r.checks, name, "quorum", "references", i)
+		k := r.check[name]
+		switch {
+		case seen[name]:
+			r.d.Find("quorum", "references", i).Errorf("%q is named twice", name)
+		case k != nil && (k.Type == "calculated" || k.Type == "manual" || k.Disabled):
+			r.d.Find("quorum", "references", i).Errorf("%q probes nothing", name).
+				Hint("name a check of something that is known to be up")
+		}
+		seen[name] = true
 	}
 }
 

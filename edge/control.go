@@ -33,6 +33,8 @@ type Status struct {
 	PlacesBuilt time.Time `json:"places_built"`
 	Unserved    []string  `json:"unserved,omitempty"` // configured, and not done by this version
 
+	Abstains string `json:"abstains,omitempty"` // why this node does not vote; empty: it does
+
 	Edits []string `json:"edits,omitempty"` // edited checks that do not decide, and why
 
 	Discovery []discover.Status `json:"discovery,omitempty"` // where endpoints come from
@@ -54,6 +56,9 @@ type Verdict struct {
 	Until     time.Time `json:"until,omitzero"`   // when that, or the ejection, ends; zero: when it is taken back
 	Edit      string    `json:"edit,omitempty"`   // of an edited check that does not decide: shadow, refused
 	Now       string    `json:"now,omitempty"`    // with Edit: what the check that decides says
+	Group     string    `json:"group,omitempty"`  // with Pool, when that is an accelerator: the region of the group
+	Alive     string    `json:"alive,omitempty"`  // up, down: how a check counts in the eyes of the fleet; not with Edit or Pool
+	Votes     *Votes    `json:"votes,omitempty"`  // what the fleet's opinion is made of; nil: nothing is probed
 }
 
 var _ admin.Node = (*Node)(nil)
@@ -74,7 +79,7 @@ func (n *Node) status() Status {
 		Config: s.cfg.File, Generation: s.generation, Loaded: s.loaded,
 		CacheBytes: stats.Bytes, CacheCount: stats.Objects,
 		Places: s.places.Source(), PlacesBuilt: s.places.Built(), Unserved: unserved(s.cfg),
-		Discovery: n.organs.discover.Status(),
+		Discovery: n.organs.discover.Status(), Abstains: n.organs.fleet.Doubt(),
 	}
 	select {
 	case <-n.ready:
@@ -111,19 +116,20 @@ func (n *Node) status() Status {
 }
 
 func (n *Node) verdicts() []Verdict {
-	list := n.organs.board.Verdicts()
+	list, votes := n.organs.board.Verdicts(), n.votes()
 	out := make([]Verdict, len(list))
 	for i, v := range list {
 		out[i] = Verdict{
 			Endpoint: v.Key.Endpoint, Checks: v.Names, State: v.State.String(), Since: v.Since, Reason: v.Reason,
 			LatencyMS: float64(v.Latency.Microseconds()) / 1000, Probes: v.Probes, Flips: v.Flips,
+			Alive: upOrDown(v.Alive), Votes: votesOf(votes, v.Key),
 		}
 		if v.Order.Force != healthcheck.NoForce {
 			out[i].Forced, out[i].Until = v.Order.Force.String(), v.Order.Until
 		}
 	}
 	for _, m := range n.organs.board.Members() {
-		v := Verdict{Endpoint: m.Endpoint, Pool: m.Scope, Checks: []string{}, State: "up", Reason: m.Reason}
+		v := Verdict{Endpoint: m.Endpoint, Pool: m.Scope, Group: m.Group, Checks: []string{}, State: "up", Reason: m.Reason}
 		switch {
 		case m.Order.Force != healthcheck.NoForce:
 			v.Forced, v.Since, v.Until = m.Order.Force.String(), m.Order.Given, m.Order.Until

@@ -50,6 +50,7 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	a.checker = healthcheck.NewChecker(healthcheck.Options{Board: a.board, Log: o.Log, Registerer: registry, Passed: n.noteFound})
 	a.fleet = healthcheck.NewFleet(healthcheck.FleetOptions{
 		Board: a.board, Rule: healthcheck.RuleOf(cfg.Quorum), Voter: cfg.Edge.Name, Region: cfg.Edge.Region, Log: o.Log,
+		References: cfg.Quorum.References, Registerer: registry,
 	})
 	var err error
 	if a.purges, err = purge.Open(purge.Options{Dir: cfg.StateDir}); err != nil {

@@ -141,7 +141,7 @@ func (n *Node) rebuildLocked() error {
 func (n *Node) settle(old, next *snapshot, opened []*listener) {
 	n.organs.authority.Install(context.Background(), next.zones)
 	n.organs.checker.Apply(next.plan)
-	n.organs.fleet.SetRule(healthcheck.RuleOf(next.cfg.Quorum))
+	n.organs.fleet.SetRule(healthcheck.RuleOf(next.cfg.Quorum), next.cfg.Quorum.References...)
 	n.organs.cache.SetMemory(next.cfg.Cache.Memory)
 	n.organs.origin.Keep(next.router.Targets())
 	n.organs.discover.Apply(next.cfg)

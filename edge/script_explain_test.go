@@ -2,6 +2,7 @@ package edge_test
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/meridian-edge/meridian/dns"
@@ -40,11 +41,15 @@ func explainedName(e *dns.Explanation) string {
 	return out.String() + records(e.RCode, "", e.Answer)
 }
 
+// connects is the measured time of a way, which nobody can foretell.
+var connects = regexp.MustCompile(`, connects in [^,]*`)
+
 // traced prints the steps of a policy without the words of the last probe, which hold times.
 func traced(trace steer.Trace) string {
 	var out strings.Builder
 	for _, s := range trace {
 		detail, _, _ := strings.Cut(s.Detail, " (")
+		detail = connects.ReplaceAllString(detail, "")
 		fmt.Fprintf(&out, "%s%s: %s", strings.Repeat("  ", s.Depth), s.Group, strings.TrimSpace(s.Member+" "+s.Result))
 		if detail != "" {
 			out.WriteString(", " + detail)

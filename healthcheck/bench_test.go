@@ -102,10 +102,12 @@ func benchmarkSchedule(b *testing.B, failing bool) {
 	runtime.KeepAlive(plan)
 }
 
-// nothing is a connection that can only be closed.
+// nothing is a connection that can only be ended.
 type nothing struct{ net.Conn }
 
 func (nothing) Close() error { return nil }
+
+func (nothing) SetDeadline(time.Time) error { return nil } // at the end, of a probe under way
 
 func BenchmarkProbeHTTP(b *testing.B) {
 	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

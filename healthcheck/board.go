@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/healthcheck/probe"
 	"github.com/meridian-edge/meridian/healthcheck/quorum"
+	"github.com/meridian-edge/meridian/healthcheck/rtt"
 	"github.com/meridian-edge/meridian/steer"
 )
 
@@ -17,14 +19,15 @@ import (
 // writers are a Checker and, through it, the calculated checks.
 type Board struct {
 	// chunks is replaced by a longer slice when it is full. A chunk never moves, so what a reader found stays the live cell.
-	chunks atomic.Pointer[[]*chunk]
-	epoch  atomic.Uint64
+	chunks  atomic.Pointer[[]*chunk]
+	epoch   atomic.Uint64
+	advised atomic.Int64 // slots that have advice but a connect time
 
 	mu sync.Mutex // guards the fields below and every row
 
 	rows     []*row // by slot
 	byKey    map[Key]*row
-	groups   map[string]*group      // pools whose endpoints are judged by their requests
+	groups   map[scope]*group       // pools and groups whose endpoints are judged by their requests
 	orders   map[string]*Order      // by target
 	saved    map[Key]*saved         // read from a file and not asked for yet
 	lost     map[Key]*savedEjection // likewise
@@ -42,10 +45,11 @@ type Board struct {
 
 const chunkSize = 1024
 
-// chunk holds what is read without the lock: the word of each slot, and when it came up or went down last.
+// chunk holds what is read without the lock: the word of each slot, when it came up or went down last, and its advice.
 type chunk struct {
 	words  [chunkSize]atomic.Uint32
 	turned [chunkSize]atomic.Int64 // Unix nanoseconds; 0: never
+	advice [chunkSize]atomic.Uint64
 }
 
 // row is the part of a slot that takes the lock to read. There are four kinds: a probed (or disabled) check, a calculated
@@ -68,6 +72,8 @@ type row struct {
 
 	calc    *calculation // nil: probed or disabled
 	machine machine
+	agent   *probe.AgentState // what an HAProxy agent said; nil: nothing
+	connect rtt.Meter
 	fleet   quorum.Opinion // what the votes say; with an Unknown state the fleet has no opinion but this node's
 	proving bool           // down until the first success, instead of up
 	hold    hold           // of the last result
@@ -82,7 +88,7 @@ type row struct {
 // NewBoard returns an empty board.
 func NewBoard() *Board {
 	b := &Board{
-		byKey: map[Key]*row{}, groups: map[string]*group{}, orders: map[string]*Order{}, saved: map[Key]*saved{},
+		byKey: map[Key]*row{}, groups: map[scope]*group{}, orders: map[string]*Order{}, saved: map[Key]*saved{},
 		lost: map[Key]*savedEjection{}, inForce: map[string]config.Check{}, edits: map[string]*edit{},
 		savedEdits: map[string]*savedEdit{}, wake: make(chan struct{}, 1),
 	}
@@ -134,7 +140,7 @@ func (b *Board) verdict(r *row) Verdict {
 		from = r.base
 	}
 	v := Verdict{
-		Key: r.key, Names: r.names, State: State(b.load(r.slot) & stateBits),
+		Key: r.key, Names: r.names, State: State(b.load(r.slot) & stateBits), Alive: b.load(r.slot)&aliveDown == 0,
 		Since: from.since, Last: from.last, Reason: r.explained(from), Latency: from.latency,
 		Successes: from.machine.successes, Failures: from.machine.failures, Probes: from.probes, Flips: from.flips,
 		Proving:   from.proving && from.machine.state == Unknown,
@@ -257,6 +263,7 @@ func (b *Board) row(k Key, now time.Time) *row {
 		r.said = r.pack(r.machine.state)
 	}
 	b.store(r, r.counts())
+	b.advise(r)
 	return r
 }
 
@@ -270,6 +277,7 @@ func (b *Board) expire(r *row, now time.Time) {
 		return
 	}
 	*r = row{key: r.key, slot: r.slot, inverse: r.inverse, parents: r.parents, members: r.members, said: r.said}
+	b.advise(r)
 	b.publish(r, pack(Unknown), nil)
 }
 
@@ -290,13 +298,17 @@ type result struct {
 	kind    string        // for the metric: a phase, success, timeout or status
 	reason  string        // for people
 	latency time.Duration // to the answer, or to giving up
+	connect time.Duration // until there was a connection; 0: none
+	agent   *probe.AgentLine
 }
 
-// record counts the result of a probe for a slot, and returns the changes of state it led to and what the probes say since.
-func (b *Board) record(s steer.Slot, res result, rules rules) ([]change, State) {
+// record counts the result of a probe for a slot, completes it by what is remembered of the slot, and returns the changes of
+// state it led to and what the probes say since.
+func (b *Board) record(s steer.Slot, res *result, rules rules) ([]change, State) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.rows[s]
+	*res, rules = r.hear(*res, rules)
 	was, steady := r.machine.state, r.machine.steady()
 	r.last = time.Now()
 	r.reason = res.reason
@@ -309,8 +321,9 @@ func (b *Board) record(s steer.Slot, res result, rules rules) ([]change, State) 
 		if was != Unknown {
 			r.flips++
 		}
-		b.publish(r, r.pack(r.machine.state), &changes)
 	}
+	b.publish(r, r.pack(r.machine.state), &changes) // an agent may drain without another state
+	b.advise(r)
 	b.doubt.note(!steady || !r.machine.steady())
 	if res.ok {
 		b.proven(r)
@@ -391,6 +404,8 @@ func (b *Board) store(r *row, w word) {
 		c.turned[r.slot%chunkSize].Store(time.Now().UnixNano())
 	}
 	c.words[r.slot%chunkSize].Store(w)
+	a := c.advice[r.slot%chunkSize].Load()
+	b.countAdvised(advises(old, a), advises(w, a))
 	b.epoch.Add(1)
 }
 

@@ -44,8 +44,8 @@ type Checker struct {
 
 	mu sync.Mutex // guards the fields below and every target; taken before Board.mu
 
-	names    []string                  // of the checks of the applied plan
-	judged   map[string]config.Passive // pools of the applied plan
+	names    []string                 // of the checks of the applied plan
+	judged   map[scope]config.Passive // pools and groups of the applied plan
 	targets  map[steer.Slot]*target
 	queue    queue
 	underway int
@@ -109,7 +109,7 @@ func (c *Checker) Apply(p *Plan) {
 	}
 	for scope := range c.judged {
 		if _, kept := p.judged[scope]; !kept {
-			c.metrics.ejections.DeletePartialMatch(prometheus.Labels{"pool": scope})
+			c.metrics.ejections.DeletePartialMatch(prometheus.Labels{"pool": scope.String()})
 		}
 	}
 	c.judged = p.judged
@@ -206,12 +206,12 @@ func (c *Checker) report(e *event) {
 	case "ejected":
 		c.mu.Lock()
 		if _, used := c.judged[e.scope]; used { // else Apply has just removed the series
-			c.metrics.ejections.WithLabelValues(e.scope, e.cause).Inc()
+			c.metrics.ejections.WithLabelValues(e.scope.String(), e.cause).Inc()
 		}
 		c.mu.Unlock()
-		c.log.Warn("endpoint ejected", "pool", e.scope, "endpoint", e.endpoint, "reason", e.reason, "until", clock(e.until))
+		c.log.Warn("endpoint ejected", "pool", e.scope.String(), "endpoint", e.endpoint, "reason", e.reason, "until", clock(e.until))
 	case "readmitted":
-		c.log.Info("endpoint readmitted", "pool", e.scope, "endpoint", e.endpoint, "reason", e.reason)
+		c.log.Info("endpoint readmitted", "pool", e.scope.String(), "endpoint", e.endpoint, "reason", e.reason)
 	case "edit":
 		c.edited(e)
 	case "expired":
@@ -321,7 +321,7 @@ func (c *Checker) finish(ctx context.Context, t *target, res result) {
 	state := c.board.probed(t.slot)
 	stopped := ctx.Err() != nil // whatever was found, it may be our own doing
 	if !stopped {
-		changes, state = c.board.record(t.slot, res, t.settings.rules)
+		changes, state = c.board.record(t.slot, &res, t.settings.rules)
 		c.settle(t)
 		c.metrics.probed(t.names, res)
 		for i := range changes {

@@ -388,6 +388,7 @@ func TestCalculatedIsUnknownUntilItsChildrenDecide(t *testing.T) {
 func TestEpochMovesWithStatesOnly(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.apply(checks(tcp("a", one)))
+		r.pass(time.Minute) // until there is a connect time
 		before := r.board.Epoch()
 		r.pass(time.Minute)
 		if r.board.Epoch() != before {

@@ -240,7 +240,7 @@ func (b *Board) beginTrial(e *edit, now time.Time) {
 	e.deadline = now.Add(e.span)
 	for slot := range e.shadow {
 		if r := b.rows[slot]; !r.used() && len(r.edits) == 0 { // what an older trial found is no evidence
-			r.machine, r.reason, r.last, r.proving = machine{}, "", time.Time{}, false
+			r.machine, r.agent, r.reason, r.last, r.proving = machine{}, nil, "", time.Time{}, false
 			b.publish(r, pack(Unknown), nil)
 		}
 	}

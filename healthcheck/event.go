@@ -6,11 +6,12 @@ import "time"
 type event struct {
 	change *change // a state that began; nil: one of the kinds below
 
-	kind            string // ejected, readmitted, expired (an order), edit
-	scope, endpoint string // expired: endpoint is the target; edit: the check
-	cause, reason   string
-	until           time.Time
-	ends            []EditEnd // edit
+	kind          string // ejected, readmitted, expired (an order), edit
+	scope         scope  // ejected, readmitted
+	endpoint      string // expired: endpoint is the target; edit: the check
+	cause, reason string
+	until         time.Time
+	ends          []EditEnd // edit
 }
 
 // happened keeps an event until the checker takes it. The caller holds mu.

@@ -3,12 +3,11 @@ package healthcheck
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"time"
+
+	"github.com/meridian-edge/meridian/healthcheck/statefile"
 )
 
 // savedFile is the name of the file in the state folder.
@@ -19,7 +18,7 @@ const savedFile = "health.json"
 // loses what is younger. The file is replaced whole: a crash while writing leaves the old one.
 type Keeper struct {
 	board  *Board
-	dir    string
+	file   statefile.File
 	log    *slog.Logger
 	failed bool // the last write; guarded by being in Run or before it
 }
@@ -30,13 +29,13 @@ func NewKeeper(b *Board, dir string, log *slog.Logger) *Keeper {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{board: b, dir: dir, log: log}
+	return &Keeper{board: b, file: statefile.File{Dir: dir, Name: savedFile}, log: log}
 }
 
 // Load reads the file into the board, before any slot is asked for. A file that is missing, damaged, of another version or
 // not a plain file changes nothing; all but the first are logged, once.
 func (k *Keeper) Load() {
-	text, err := k.read()
+	text, err := k.file.Read(maxSavedBytes)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
@@ -45,31 +44,10 @@ func (k *Keeper) Load() {
 		verdicts, orders, err = k.board.Restore(text)
 	}
 	if err != nil {
-		k.log.Warn("saved health not used, checks begin anew", "dir", k.dir, "error", err)
+		k.log.Warn("saved health not used, checks begin anew", "dir", k.file.Dir, "error", err)
 		return
 	}
 	k.log.Info("saved health restored", "verdicts", verdicts, "orders", orders)
-}
-
-func (k *Keeper) read() ([]byte, error) {
-	root, err := os.OpenRoot(k.dir)
-	if err != nil {
-		return nil, err
-	}
-	defer root.Close()
-	info, err := root.Lstat(savedFile)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxSavedBytes {
-		return nil, fmt.Errorf("%w: %s of %d bytes", errForeign, info.Mode(), info.Size())
-	}
-	f, err := root.Open(savedFile)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxSavedBytes))
 }
 
 // Run writes until ctx is done, and then once more. It returns nil: a file that cannot be written is logged, once until it
@@ -103,12 +81,12 @@ func (b *Board) unsaved() (urgent, stale bool) {
 func (k *Keeper) Save() {
 	text, err := k.board.Save()
 	if err == nil {
-		err = k.write(text)
+		err = k.file.Write(text)
 	}
 	switch {
 	case err == nil:
 	case !k.failed:
-		k.log.Warn("health not saved, a restart will begin anew", "dir", k.dir, "error", err)
+		k.log.Warn("health not saved, a restart will begin anew", "dir", k.file.Dir, "error", err)
 		fallthrough
 	default:
 		k.board.retry()
@@ -121,40 +99,4 @@ func (b *Board) retry() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.doubt.note(true)
-}
-
-// write replaces the file: what is there is always a whole one, and on the disk before it has the name (fsync, rename, fsync
-// of the folder).
-func (k *Keeper) write(text []byte) error {
-	if err := os.MkdirAll(k.dir, 0o700); err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(k.dir)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	const fresh = savedFile + ".new"
-	if err := root.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := root.OpenFile(fresh, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := root.Rename(fresh, savedFile); err != nil {
-		return err
-	}
-	folder, err := root.Open(".")
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }

@@ -1,6 +1,7 @@
 package healthcheck
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strings"
@@ -10,12 +11,26 @@ import (
 	"github.com/meridian-edge/meridian/steer"
 )
 
+// scope is what an endpoint is a member of: a pool, or a group of an accelerator.
+type scope struct {
+	pool  bool
+	name  string // of the pool or accelerator
+	group string // region of an accelerator's group
+}
+
+// String is the name of the pool, or accelerator/region.
+func (s scope) String() string {
+	if s.group == "" {
+		return s.name
+	}
+	return s.name + "/" + s.group
+}
+
 // member is what an endpoint of a pool or accelerator has beyond a row: what it follows, and what its requests came to.
 type member struct {
-	scope string // name of the pool or accelerator
-	pool  bool   // it is a pool
-	under *row   // the row of its check; nil: no check
-	used  bool   // by the plan in force
+	scope scope
+	under *row // the row of its check; nil: no check
+	used  bool // by the plan in force
 
 	tally tally
 
@@ -26,7 +41,7 @@ type member struct {
 	back      time.Time // when the last one ended
 }
 
-// group is a pool whose endpoints are judged by their requests.
+// group is a pool, or a group of an accelerator, whose endpoints are judged by their requests.
 type group struct {
 	rules   config.Passive
 	members []*row
@@ -36,6 +51,7 @@ type group struct {
 // Member is a copy of what the board holds about an endpoint of a pool or accelerator.
 type Member struct {
 	Scope    string // name of the pool or accelerator
+	Group    string // region of an accelerator's group; empty: it is a pool
 	Endpoint string
 	Up       bool      // what this edge may use: Reach
 	Order    Order     // the operator's word about it; its Force is NoForce when there is none
@@ -55,7 +71,7 @@ func (b *Board) Members() []Member {
 			continue
 		}
 		m := Member{
-			Scope: r.member.scope, Endpoint: r.key.Endpoint, Up: b.load(r.slot)&reachDown == 0, Until: r.member.until,
+			Scope: r.member.scope.name, Group: r.member.scope.group, Endpoint: r.key.Endpoint, Up: b.load(r.slot)&reachDown == 0, Until: r.member.until,
 			Judged: b.groupOf(r) != nil, Reason: b.memberReason(r),
 		}
 		if !m.Until.IsZero() {
@@ -67,10 +83,7 @@ func (b *Board) Members() []Member {
 		all = append(all, m)
 	}
 	slices.SortFunc(all, func(x, y Member) int {
-		if c := strings.Compare(x.Scope, y.Scope); c != 0 {
-			return c
-		}
-		return strings.Compare(x.Endpoint, y.Endpoint)
+		return cmp.Or(strings.Compare(x.Scope, y.Scope), strings.Compare(x.Group, y.Group), strings.Compare(x.Endpoint, y.Endpoint))
 	})
 	return all
 }
@@ -81,7 +94,7 @@ func (b *Board) memberReason(r *row) string {
 	if r.member.under != nil {
 		text = b.rowReason(r.member.under)
 	}
-	if r.said == unproven && !r.member.pool {
+	if r.said == unproven && !r.member.scope.pool {
 		text += "; not in service before its check has passed"
 	}
 	if m := r.member; !m.until.IsZero() {
@@ -98,25 +111,22 @@ func (b *Board) memberReason(r *row) string {
 	return text
 }
 
-// groupOf is the pool whose requests judge a member; nil: none do.
+// groupOf is the pool or group whose requests judge a member; nil: none do.
 func (b *Board) groupOf(r *row) *group {
-	if !r.member.pool {
-		return nil
-	}
 	return b.groups[r.member.scope]
 }
 
 // memberSlot returns the slot of an endpoint of a pool or else an accelerator, which follows that of its check.
-func (b *Board) memberSlot(pool bool, scope, endpoint string, under steer.Slot) steer.Slot {
+func (b *Board) memberSlot(in scope, endpoint string, under steer.Slot) steer.Slot {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	k := Key{Endpoint: endpoint, Check: "member of accelerator " + scope}
-	if pool {
-		k.Check = "member of pool " + scope
+	k := Key{Endpoint: endpoint, Check: "member of accelerator " + in.String()}
+	if in.pool {
+		k.Check = "member of pool " + in.name
 	}
 	r := b.row(k, time.Now())
 	if r.member == nil {
-		r.member = &member{pool: pool, scope: scope}
+		r.member = &member{scope: in}
 		b.recallEjection(r)
 		b.follow(r, under)
 	}
@@ -125,12 +135,13 @@ func (b *Board) memberSlot(pool bool, scope, endpoint string, under steer.Slot) 
 
 // follow makes a member follow the row of its check. The caller holds mu.
 func (b *Board) follow(r *row, under steer.Slot) {
-	said := word(Unknown)
+	said, known := word(Unknown), advice(0)
 	r.member.under = nil
 	if under >= 0 {
 		r.member.under = b.rows[under]
-		said = b.load(under)
+		said, known = b.load(under), r.member.under.packAdvice()
 	}
+	b.storeAdvice(r, known)
 	b.publish(r, r.inService(said), nil)
 }
 
@@ -138,7 +149,7 @@ func (b *Board) follow(r *row, under steer.Slot) {
 // check, as in Global Accelerator; one of a pool counts as up until something is known about it, as an answer of Route 53 does.
 func (r *row) inService(w word) word {
 	m := r.member
-	if m.pool || m.under == nil || State(w&stateBits) != Unknown || strings.HasPrefix(m.under.key.Check, manualCheck) {
+	if m.scope.pool || m.under == nil || State(w&stateBits) != Unknown || strings.HasPrefix(m.under.key.Check, manualCheck) {
 		return w
 	}
 	return unproven
@@ -152,7 +163,7 @@ func (b *Board) adoptMembers(p *Plan, now time.Time) {
 			r.member.used = false
 		}
 	}
-	groups := make(map[string]*group, len(p.judged))
+	groups := make(map[scope]*group, len(p.judged))
 	for scope, rules := range p.judged {
 		groups[scope] = &group{rules: rules, sweep: now.Add(rules.Interval)}
 		if old := b.groups[scope]; old != nil && old.rules.Interval == rules.Interval {

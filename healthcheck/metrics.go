@@ -2,8 +2,11 @@ package healthcheck
 
 import (
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meridian-edge/meridian/healthcheck/quorum"
 )
 
 // metrics are the numbers of a checker. All labels come from the configuration or are one of a few words.
@@ -34,7 +37,7 @@ func newMetrics(reg prometheus.Registerer, board *Board) *metrics {
 		}, []string{"check", "to"}),
 		ejections: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "meridian_health_ejections_total",
-			Help: "Endpoints ejected because of the requests they served, by cause.",
+			Help: "Endpoints of pools and groups (accelerator/region) ejected because of the requests they served, by cause.",
 		}, []string{"pool", "cause"}),
 	}
 	m.edits = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -87,7 +90,7 @@ func newUpCollector(b *Board) *upCollector {
 		ordered: prometheus.NewDesc("meridian_health_ordered",
 			"1 for each operator's word in force, by what it is about and what it says.", []string{"target", "state"}, nil),
 		ejected: prometheus.NewDesc("meridian_health_ejected",
-			"Whether an endpoint of a pool is ejected (1) because of the requests it served, or not (0).", []string{"pool", "endpoint"}, nil),
+			"Whether an endpoint of a pool, or of a group (accelerator/region), is ejected (1) because of the requests it served, or not (0).", []string{"pool", "endpoint"}, nil),
 		edit: prometheus.NewDesc("meridian_health_edit_waiting",
 			"1 for each edited check that does not decide, by whether it is tried (shadow) or refused.", []string{"check", "state"}, nil),
 	}
@@ -116,7 +119,7 @@ func (u *upCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, m := range u.board.Members() {
 		if m.Judged {
-			out <- prometheus.MustNewConstMetric(u.ejected, prometheus.GaugeValue, oneIf(!m.Ejected.IsZero()), m.Scope, m.Endpoint)
+			out <- prometheus.MustNewConstMetric(u.ejected, prometheus.GaugeValue, oneIf(!m.Ejected.IsZero()), scope{name: m.Scope, group: m.Group}.String(), m.Endpoint)
 		}
 	}
 }
@@ -136,4 +139,65 @@ func (p *Plan) allNames() []string {
 	}
 	slices.Sort(all)
 	return slices.Compact(all)
+}
+
+// fleetMetrics are the numbers of a fleet. Those of the present are read when somebody asks.
+type fleetMetrics struct {
+	fleet    *Fleet
+	received *prometheus.CounterVec
+
+	alive, targets, voters, abstaining *prometheus.Desc
+}
+
+func newFleetMetrics(reg prometheus.Registerer, f *Fleet) *fleetMetrics {
+	m := &fleetMetrics{
+		fleet: f,
+		received: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_votes_received_total",
+			Help: "Votes that came in from other nodes, by whether they were of use (taken) or not (refused).",
+		}, []string{"result"}),
+		alive: prometheus.NewDesc("meridian_health_alive",
+			"Whether a check counts an endpoint as up (1) or down (0) in the eyes of the fleet; without votes as meridian_health_up.",
+			[]string{"check", "endpoint"}, nil),
+		targets: prometheus.NewDesc("meridian_votes_targets",
+			"Targets by what the fleet's opinion about them stands on: quorum, held, dwelling, self.", []string{"basis"}, nil),
+		voters: prometheus.NewDesc("meridian_votes_voters", "Nodes whose votes have not expired, this one included.", nil, nil),
+		abstaining: prometheus.NewDesc("meridian_votes_abstaining",
+			"Whether this node doubts itself and abstains from voting (1) or not (0).", nil, nil),
+	}
+	for _, result := range []string{"taken", "refused"} {
+		m.received.WithLabelValues(result)
+	}
+	if reg != nil {
+		reg.MustRegister(m.received, m)
+	}
+	return m
+}
+
+// Describe implements prometheus.Collector.
+func (m *fleetMetrics) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{m.alive, m.targets, m.voters, m.abstaining} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (m *fleetMetrics) Collect(out chan<- prometheus.Metric) {
+	var basis [4]float64
+	for _, o := range m.fleet.board.Opinions() {
+		basis[o.Votes.Basis]++
+	}
+	for _, v := range m.fleet.board.Verdicts() {
+		for _, name := range v.Names {
+			out <- prometheus.MustNewConstMetric(m.alive, prometheus.GaugeValue, oneIf(v.Alive), name, v.Key.Endpoint)
+		}
+	}
+	for i, n := range basis {
+		out <- prometheus.MustNewConstMetric(m.targets, prometheus.GaugeValue, n, quorum.Basis(i).String())
+	}
+	m.fleet.mu.Lock()
+	voters, doubt := m.fleet.council.Voters(time.Now()), m.fleet.doubt
+	m.fleet.mu.Unlock()
+	out <- prometheus.MustNewConstMetric(m.voters, prometheus.GaugeValue, float64(voters))
+	out <- prometheus.MustNewConstMetric(m.abstaining, prometheus.GaugeValue, oneIf(doubt != ""))
 }

@@ -15,6 +15,9 @@ const (
 	stateBits word = 0b11
 	reachDown word = 1 << 2
 	aliveDown word = 1 << 3
+
+	draining    word = 1 << 4 // it is down, and goes on to serve the clients it has
+	orderedDown word = 1 << 5 // it is down by the operator's word
 )
 
 // pack makes a word of a state this node found out itself. Until other nodes vote, the fleet believes what this node sees.
@@ -30,6 +33,9 @@ func (r *row) pack(s State) word {
 	w := pack(s)
 	if r.proving && s == Unknown {
 		w = unproven
+	}
+	if s == Down && r.agent != nil && r.agent.Draining() {
+		w |= draining
 	}
 	switch r.fleet.State {
 	case quorum.Up:

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
 
 // Force is what an operator says about a target. It beats every probe and every request.
@@ -38,7 +40,7 @@ func (f Force) word() word {
 	if f == ForceUp {
 		return word(Up)
 	}
-	return word(Down) | reachDown | aliveDown
+	return word(Down) | reachDown | aliveDown | orderedDown
 }
 
 // Order is an operator's word about a target: an endpoint ("192.0.2.1:80", at every check and pool), a check by its name (at
@@ -110,7 +112,7 @@ func (b *Board) Order(target string, f Force, d time.Duration) (Order, error) {
 	_, found := slices.BinarySearch(known, target)
 	switch {
 	case !found && (f != NoForce || old == nil):
-		return Order{}, &UnknownTarget{Target: target, Near: nearest(target, known), Known: known}
+		return Order{}, &UnknownTarget{Target: target, Near: yamldoc.Nearest(target, known), Known: known}
 	case f == NoForce:
 		delete(b.orders, target)
 	case old == nil && len(b.orders) >= maxOrders:
@@ -177,7 +179,7 @@ func (r *row) targets(yield func(string) bool) {
 		return
 	}
 	if r.member != nil {
-		yield(r.member.scope + "/" + r.key.Endpoint)
+		yield(r.member.scope.name + "/" + r.key.Endpoint)
 	}
 }
 
@@ -204,36 +206,4 @@ func canonicalTarget(s string) string {
 		return scope + strings.ToLower(endpoint) // names of hosts do not care; those of checks have no colon
 	}
 	return s
-}
-
-// nearest is the text of a list that differs least from s, if that is little.
-func nearest(s string, list []string) string {
-	best, least := "", max(2, len(s)/4)+1
-	for _, known := range list {
-		if d := distance(s, known); d < least {
-			best, least = known, d
-		}
-	}
-	return best
-}
-
-// distance is how many letters have to be put in, left out or changed (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -19,11 +19,12 @@ type Plan struct {
 	checks map[string]steer.Slot
 	groups map[string][][]steer.Slot
 
-	names   map[steer.Slot][]string   // sorted names of the checks that use a slot
-	targets map[steer.Slot]*planned   // what is to be probed
-	members []plannedMember           // the endpoints of pools and accelerators
-	judged  map[string]config.Passive // pools whose endpoints are judged by the requests they serve
-	watches map[string]*Watch
+	names   map[steer.Slot][]string  // sorted names of the checks that use a slot
+	targets map[steer.Slot]*planned  // what is to be probed
+	members []plannedMember          // the endpoints of pools and accelerators
+	judged  map[scope]config.Passive // pools and groups whose endpoints are judged by the requests they serve
+	watches map[scope]*Watch
+	regions map[string][]string // of the groups of accelerators
 
 	inForce map[string]config.Check // by name: what decides
 	edits   []*edit                 // what is to decide when it has proven itself
@@ -32,7 +33,6 @@ type Plan struct {
 // plannedMember is an endpoint of a pool or accelerator, and the check it depends on.
 type plannedMember struct {
 	slot, check steer.Slot // check may be steer.Always
-	scope       string
 }
 
 // planned is one probe and how often it is made.
@@ -78,7 +78,7 @@ func NewPlan(cfg *config.Config, board *Board) *Plan {
 		plan: &Plan{
 			pools: map[string][]steer.Slot{}, checks: map[string]steer.Slot{}, groups: map[string][][]steer.Slot{},
 			names: map[steer.Slot][]string{}, targets: map[steer.Slot]*planned{},
-			judged: map[string]config.Passive{}, watches: map[string]*Watch{}, inForce: map[string]config.Check{},
+			judged: map[scope]config.Passive{}, watches: map[scope]*Watch{}, regions: map[string][]string{}, inForce: map[string]config.Check{},
 		},
 	}
 	decide, waiting := make([]config.Check, len(cfg.Checks)), make([]*edit, len(cfg.Checks))
@@ -121,8 +121,7 @@ func (p *Plan) Check(name string) steer.Slot {
 	return steer.Always
 }
 
-// Group returns the slot of an endpoint of an accelerator's group, steer.Always when the group is not known. Groups of one
-// accelerator that share an endpoint share its slot, and the check of the last of them.
+// Group returns the slot of an endpoint of an accelerator's group, steer.Always when the group is not known.
 func (p *Plan) Group(accelerator string, group, endpoint int) steer.Slot {
 	groups := p.groups[accelerator]
 	if group < 0 || group >= len(groups) {
@@ -198,21 +197,24 @@ func (b *planner) pools(pools []config.Pool) {
 		p := &pools[i]
 		slots := make([]steer.Slot, len(p.Endpoints))
 		for j := range p.Endpoints {
-			slots[j] = b.member(true, p.Name, p.Check, endpointText(&p.Endpoints[j]))
+			slots[j] = b.member(scope{pool: true, name: p.Name}, p.Check, endpointText(&p.Endpoints[j]))
 		}
 		b.plan.pools[p.Name] = slots
-		b.watch(p.Name, &p.Passive, slots)
+		b.watch(scope{pool: true, name: p.Name}, &p.Passive, slots)
 	}
 }
 
 func (b *planner) accelerator(a *config.Accelerator) {
 	groups := make([][]steer.Slot, len(a.Groups))
 	for i, g := range a.Groups {
+		in := scope{name: a.Name, group: g.Region}
 		groups[i] = make([]steer.Slot, len(g.Endpoints))
 		port := probePort(a.Listeners, b.byName[g.Check])
 		for j, e := range g.Endpoints {
-			groups[i][j] = b.member(false, a.Name, g.Check, groupEndpointText(&e, port))
+			groups[i][j] = b.member(in, g.Check, groupEndpointText(&e, port))
 		}
+		b.watch(in, &g.Passive, groups[i])
+		b.plan.regions[a.Name] = append(b.plan.regions[a.Name], g.Region)
 	}
 	b.plan.groups[a.Name] = groups
 }
@@ -234,26 +236,36 @@ func probePort(listeners []config.AcceleratorListener, c *config.Check) uint16 {
 	return 0
 }
 
-// member resolves an endpoint of a pool or accelerator: a slot of its own, which follows that of its check.
-func (b *planner) member(pool bool, scope, check, endpoint string) steer.Slot {
+// member resolves an endpoint: a slot of its own, which follows that of its check.
+func (b *planner) member(in scope, check, endpoint string) steer.Slot {
 	under := b.slot(check, endpoint)
-	slot := b.board.memberSlot(pool, scope, endpoint, under)
-	b.plan.members = append(b.plan.members, plannedMember{slot: slot, check: under, scope: scope})
+	slot := b.board.memberSlot(in, endpoint, under)
+	b.plan.members = append(b.plan.members, plannedMember{slot: slot, check: under})
 	return slot
 }
 
-// watch resolves how the endpoints of a pool are judged by the requests they serve.
-func (b *planner) watch(pool string, p *config.Passive, slots []steer.Slot) {
+// watch resolves how the endpoints of a pool or group are judged by the requests they serve.
+func (b *planner) watch(in scope, p *config.Passive, slots []steer.Slot) {
 	if !p.On() {
 		return
 	}
-	b.plan.judged[pool] = *p
-	b.plan.watches[pool] = b.board.watch(p, slots)
+	b.plan.judged[in] = *p
+	b.plan.watches[in] = b.board.watch(p, slots)
 }
 
 // Watch returns what is to hear how requests to a pool's endpoints end; nil, which hears nothing, when the pool is not judged
 // by them or is not known.
-func (p *Plan) Watch(pool string) *Watch { return p.watches[pool] }
+func (p *Plan) Watch(pool string) *Watch { return p.watches[scope{pool: true, name: pool}] }
+
+// WatchGroup is Watch for a group of an accelerator, by the index of the group; its endpoints go by theirs. A connection that
+// cannot be opened, or a datagram that is refused, is a GatewayError, and one that carried data a Good outcome.
+func (p *Plan) WatchGroup(accelerator string, group int) *Watch {
+	regions := p.regions[accelerator]
+	if group < 0 || group >= len(regions) {
+		return nil
+	}
+	return p.watches[scope{name: accelerator, group: regions[group]}]
+}
 
 // slot resolves a check by name at an endpoint.
 func (b *planner) slot(check, endpoint string) steer.Slot {

@@ -10,7 +10,7 @@ import (
 	"github.com/meridian-edge/meridian/healthcheck/probe"
 )
 
-// Dial opens a connection; it must honour ctx. The network is "tcp" or "udp" and the address host:port, whose host may be a
+// Dial opens a connection; it must honour ctx. The network is "tcp", "tcp4" (IPv4 only) or "udp" and the address host:port, whose host may be a
 // name. It must be safe for concurrent use.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -31,5 +31,5 @@ type prober struct {
 func (p *prober) probe(ctx context.Context, a *ask, timeout time.Duration) result {
 	one := probe.Prober{Dial: probe.Dial(p.dial), Roots: p.roots}
 	r := one.Probe(ctx, &a.Ask, timeout)
-	return result{ok: r.OK, kind: string(r.Kind), reason: r.Reason, latency: r.Latency}
+	return result{ok: r.OK, kind: string(r.Kind), reason: r.Reason, latency: r.Latency, connect: r.Connect, agent: r.Agent}
 }

@@ -62,6 +62,9 @@ type saved struct {
 	Rose      time.Time     `json:"rose,omitzero"`
 	Probes    uint64        `json:"probes,omitempty"`
 	Flips     uint64        `json:"flips,omitempty"`
+	Connect   time.Duration `json:"connect_ns,omitempty"`
+
+	Agent *probe.AgentState `json:"agent,omitempty"`
 }
 
 type savedOrder struct {
@@ -116,10 +119,16 @@ func (b *Board) saveRow(r *row, all *savedBoard) {
 	case r.base != nil || r.key.Check == disabledCheck || r.last.IsZero() || r.calc == nil && !r.used() || len(all.Checks) >= maxSavedChecks:
 	default:
 		m := &r.machine
+		var agent *probe.AgentState
+		if r.agent != nil { // a copy: it is written after the lock is released
+			said := *r.agent
+			agent = &said
+		}
 		all.Checks = append(all.Checks, saved{
 			Endpoint: r.key.Endpoint, Check: r.key.Check, State: m.state.String(), Since: utc(r.since), Last: utc(r.last),
 			Reason: r.reason, Latency: r.latency, Successes: m.successes, Failures: m.failures, Counted: m.counted,
 			Flaps: m.flaps, Flapped: utc(m.flapped), Rose: utc(m.rose), Probes: r.probes, Flips: r.flips,
+			Connect: r.connect.Value(), Agent: agent,
 		})
 	}
 }
@@ -190,7 +199,7 @@ func (s *savedBoard) check() error {
 	for i := range s.Checks {
 		c := &s.Checks[i]
 		if _, ok := parseState(c.State); !ok || c.Check == "" || c.Successes < 0 || c.Failures < 0 || c.Counted < 0 ||
-			!(c.Flaps >= 0 && c.Flaps <= maxSavedFlaps) {
+			!(c.Flaps >= 0 && c.Flaps <= maxSavedFlaps) || c.Agent != nil && !c.Agent.Valid() {
 			return fmt.Errorf("%w: check %d", errForeign, i)
 		}
 	}
@@ -244,6 +253,8 @@ func (b *Board) recall(r *row) {
 		rose: s.Rose,
 	}
 	r.since, r.last, r.reason, r.latency, r.probes, r.flips = s.Since, s.Last, probe.Clean(s.Reason), s.Latency, s.Probes, s.Flips
+	r.agent = s.Agent
+	r.connect.Recall(s.Connect)
 }
 
 // recallCalculated gives a calculated row, which its children have decided, the time since when and the count of changes if

@@ -78,6 +78,7 @@ type Verdict struct {
 	Probes    uint64        // made since the board knows the key
 	Flips     uint64        // changes between Up and Down
 	Proving   bool          // of a discovered endpoint that is Unknown: counts as down until its first success
+	Alive     bool          // it counts as up in the eyes of the fleet
 }
 
 // Up reports whether the verdict counts as up: Unknown does, unless the check is inverted or the endpoint has to prove itself.

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/healthcheck/quorum"
 	"github.com/meridian-edge/meridian/steer"
@@ -23,7 +25,7 @@ func RuleOf(q config.Quorum) quorum.Rule {
 	}
 	return quorum.Rule{
 		Mode: mode, HealthyAbove: q.HealthyAbove, MinVoters: q.MinVoters, HoldLast: q.HoldLast,
-		Period: quorum.DefaultPeriod, Dwell: quorum.DefaultDwell,
+		Period: q.Period, Dwell: q.Dwell,
 	}
 }
 
@@ -41,8 +43,9 @@ type FleetOptions struct {
 	Region    string       // where it stands
 	Publisher Publisher    // nil: nobody is told, and nobody else votes
 	Log       *slog.Logger // nil: no log
-	// Reference reports whether a target is known to be up, so that its loss says something of this node. nil: none is.
-	Reference func(Key) bool
+	// References are names of checks whose targets are known to be up, so that their loss says something of this node.
+	References []string
+	Registerer prometheus.Registerer // nil: no metrics
 }
 
 // Fleet is the second opinion on a Board: it votes with what this node found out, counts the votes of all nodes, and sets what
@@ -52,15 +55,16 @@ type Fleet struct {
 	board     *Board
 	publisher Publisher
 	log       *slog.Logger
-	reference func(Key) bool
+	metrics   *fleetMetrics
 	voter     string
 	region    string
 
 	mu sync.Mutex // guards the fields below; taken before Board.mu
 
-	council *quorum.Council
-	seq     uint64
-	doubt   string // why this node abstains; empty: it does not
+	references []string
+	council    *quorum.Council
+	seq        uint64
+	doubt      string // why this node abstains; empty: it does not
 }
 
 // NewFleet returns a Fleet without votes. It starts nothing.
@@ -69,20 +73,19 @@ func NewFleet(o FleetOptions) *Fleet {
 		panic("BUG: healthcheck: fleet without a board")
 	}
 	f := &Fleet{
-		board: o.Board, publisher: o.Publisher, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), reference: o.Reference,
+		board: o.Board, publisher: o.Publisher, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)), references: o.References,
 		voter: o.Voter, region: o.Region, council: quorum.New(o.Rule),
 	}
-	if f.reference == nil {
-		f.reference = func(Key) bool { return false }
-	}
+	f.metrics = newFleetMetrics(o.Registerer, f)
 	return f
 }
 
-// SetRule puts another rule in force, for the next round.
-func (f *Fleet) SetRule(rule quorum.Rule) {
+// SetRule puts another rule and other references in force, for the next round.
+func (f *Fleet) SetRule(rule quorum.Rule, references ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.council.SetRule(rule)
+	f.references = references
 }
 
 // Take counts votes that arrived now from another node, at the next round. It returns how many of them are of use; votes in
@@ -97,6 +100,8 @@ func (f *Fleet) Take(votes []quorum.Vote) int {
 			taken++
 		}
 	}
+	f.metrics.received.WithLabelValues("taken").Add(float64(taken))
+	f.metrics.received.WithLabelValues("refused").Add(float64(len(votes) - taken))
 	return taken
 }
 
@@ -168,7 +173,7 @@ func (f *Fleet) examine(list []poll) {
 	seen := make([]quorum.Seen, 0, len(list))
 	for i := range list {
 		if t := &list[i]; t.probed {
-			seen = append(seen, quorum.Seen{Fate: fate(t.key.Endpoint), Reference: f.reference(t.key), OK: t.ok})
+			seen = append(seen, quorum.Seen{Fate: fate(t.key.Endpoint), Reference: f.isReference(t.names), OK: t.ok})
 		}
 	}
 	_, doubt := quorum.SelfTest(seen)
@@ -182,6 +187,11 @@ func (f *Fleet) examine(list []poll) {
 	f.doubt = doubt
 }
 
+// isReference reports whether one of the checks that probe a target is a reference.
+func (f *Fleet) isReference(names []string) bool {
+	return slices.ContainsFunc(names, func(name string) bool { return slices.Contains(f.references, name) })
+}
+
 // fate is what an endpoint fails together with: its host.
 func fate(endpoint string) string {
 	if host, _, err := net.SplitHostPort(endpoint); err == nil {
@@ -193,6 +203,7 @@ func fate(endpoint string) string {
 // poll is what a Fleet has to know of a target.
 type poll struct {
 	key    Key
+	names  []string // of the checks that use it; read only
 	slot   steer.Slot
 	state  State
 	probed bool // there was a result
@@ -219,10 +230,20 @@ func (b *Board) polled() []poll {
 			continue
 		}
 		list = append(list, poll{
-			key: r.key, slot: r.slot, state: r.machine.state, probed: r.probes > 0, ok: r.probes > 0 && r.machine.failures == 0,
+			key: r.key, names: r.allNames(), slot: r.slot, state: r.machine.state, probed: r.probes > 0, ok: r.probes > 0 && r.machine.failures == 0,
 		})
 	}
 	return list
+}
+
+// allNames are the checks that use the result of a row, inverted ones included. What adopt sets is never written to.
+func (r *row) allNames() []string {
+	if r.inverse == nil || len(r.inverse.names) == 0 {
+		return r.names
+	}
+	all := slices.Concat(r.names, r.inverse.names)
+	slices.Sort(all)
+	return all
 }
 
 // believe sets what the fleet says of a slot; an Unknown state means that it has nothing to say.
@@ -241,6 +262,8 @@ type Opinion struct {
 	Reach State    // what this node found out itself
 	Alive State    // what the fleet believes: as Reach, while it has no opinion
 	Votes quorum.Opinion
+	// Voices is what every voter said last, this node included; nil in what Board.Opinions returns.
+	Voices []quorum.Voice
 }
 
 // Opinions returns both opinions about every target that is probed, by endpoint and check.
@@ -252,11 +275,7 @@ func (b *Board) Opinions() []Opinion {
 		if !r.votedOn() {
 			continue
 		}
-		o := Opinion{Key: r.key, Names: slices.Clone(r.names), Reach: r.machine.state, Alive: r.machine.state, Votes: r.fleet}
-		if r.inverse != nil {
-			o.Names = append(o.Names, r.inverse.names...)
-			slices.Sort(o.Names)
-		}
+		o := Opinion{Key: r.key, Names: r.allNames(), Reach: r.machine.state, Alive: r.machine.state, Votes: r.fleet}
 		if r.fleet.State != quorum.Unknown {
 			o.Alive = State(r.fleet.State)
 		}

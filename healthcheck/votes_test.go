@@ -11,6 +11,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/healthcheck"
 	"github.com/meridian-edge/meridian/healthcheck/quorum"
@@ -61,7 +64,7 @@ func (p post) Publish(votes []quorum.Vote) {
 const targets = 6 // 192.0.2.1:80 to 192.0.2.6:80, checks t1 to t6
 
 func fleetOf(mode string) *config.Config {
-	cfg := &config.Config{Quorum: config.Quorum{Mode: mode, HealthyAbove: 0.18, MinVoters: 3, HoldLast: 5 * time.Minute}}
+	cfg := &config.Config{Quorum: config.Quorum{Mode: mode, HealthyAbove: 0.18, MinVoters: 3, HoldLast: 5 * time.Minute, Dwell: quorum.DefaultDwell}}
 	for i := 1; i <= targets; i++ {
 		cfg.Checks = append(cfg.Checks, tcp(fmt.Sprintf("t%d", i), fmt.Sprintf("192.0.2.%d:80", i)))
 	}
@@ -375,6 +378,78 @@ func TestOpinionsLeaveWithTheirTargets(t *testing.T) {
 		}
 		if n := m.fleet.Take([]quorum.Vote{vote}); n != 0 {
 			t.Error("somebody votes in our name, on what nobody watches")
+		}
+	})
+}
+
+// A node that loses most of its references abstains, its page shows who said what, and the numbers follow.
+func TestReferencesMakeANodeAbstain(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		cfg := fleetOf("r53")
+		registry := prometheus.NewPedanticRegistry()
+		fleet := healthcheck.NewFleet(healthcheck.FleetOptions{
+			Board: r.board, Rule: healthcheck.RuleOf(cfg.Quorum), Voter: "e1", Region: "eu", References: []string{"t1", "t2", "t3"}, Registerer: registry,
+		})
+		r.apply(cfg)
+		ctx, cancel := context.WithCancel(r.Context())
+		ended := make(chan struct{})
+		go func() { defer close(ended); _ = fleet.Run(ctx) }()
+		defer func() { cancel(); <-ended }()
+		r.pass(time.Minute)
+		r.farm.set(one, true)
+		r.farm.set(two, true)
+		r.pass(10 * time.Second)
+		if got := fleet.Doubt(); got != "2 of 3 reference targets fail" {
+			t.Fatalf("doubt %q", got)
+		}
+		for i := range 4 {
+			fleet.Take([]quorum.Vote{{
+				Voter: fmt.Sprintf("o%d", i), Region: "us", Target: quorum.Target{Endpoint: one, Check: "tcp"}, State: quorum.Up, Seq: 1,
+			}})
+		}
+		fleet.Take([]quorum.Vote{{Voter: "x", Target: quorum.Target{Endpoint: "nobody's"}}})
+		r.pass(2 * time.Second)
+		var page string
+		for _, o := range fleet.Opinions() {
+			if o.Key.Endpoint != one {
+				continue
+			}
+			page = fmt.Sprintf("reach %s, alive %s, %s:", o.Reach, o.Alive, o.Votes)
+			for _, v := range o.Voices {
+				page += fmt.Sprintf(" %s/%s=%s", v.Region, v.Voter, v.State)
+			}
+		}
+		if want := "reach up, alive up, quorum: 4 of 4 up, 1 abstained: eu/e1=abstained us/o0=up us/o1=up us/o2=up us/o3=up"; page != want {
+			t.Errorf("the page says %s\nwant %s", page, want)
+		}
+		err := testutil.GatherAndCompare(registry, strings.NewReader(`
+# HELP meridian_votes_abstaining Whether this node doubts itself and abstains from voting (1) or not (0).
+# TYPE meridian_votes_abstaining gauge
+meridian_votes_abstaining 1
+# HELP meridian_votes_received_total Votes that came in from other nodes, by whether they were of use (taken) or not (refused).
+# TYPE meridian_votes_received_total counter
+meridian_votes_received_total{result="refused"} 1
+meridian_votes_received_total{result="taken"} 4
+# HELP meridian_votes_targets Targets by what the fleet's opinion about them stands on: quorum, held, dwelling, self.
+# TYPE meridian_votes_targets gauge
+meridian_votes_targets{basis="dwelling"} 0
+meridian_votes_targets{basis="held"} 0
+meridian_votes_targets{basis="quorum"} 1
+meridian_votes_targets{basis="self"} 5
+# HELP meridian_votes_voters Nodes whose votes have not expired, this one included.
+# TYPE meridian_votes_voters gauge
+meridian_votes_voters 5
+`), "meridian_votes_abstaining", "meridian_votes_received_total", "meridian_votes_targets", "meridian_votes_voters")
+		if err != nil {
+			t.Error(err)
+		}
+		if lint, err := testutil.GatherAndLint(registry); err != nil || len(lint) > 0 {
+			t.Errorf("lint: %v, %v", lint, err)
+		}
+		fleet.SetRule(healthcheck.RuleOf(cfg.Quorum)) // without references; two of six unrelated targets are no reason
+		r.pass(2 * time.Second)
+		if got := fleet.Doubt(); got != "" {
+			t.Errorf("doubt %q", got)
 		}
 	})
 }

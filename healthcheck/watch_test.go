@@ -225,11 +225,11 @@ func TestEjectionsSurviveAReloadAndAreTold(t *testing.T) {
 		r.apply(cfg)
 		r.wantReach(0, false)
 		if err := testutil.GatherAndCompare(reg, strings.NewReader(`
-			# HELP meridian_health_ejected Whether an endpoint of a pool is ejected (1) because of the requests it served, or not (0).
+			# HELP meridian_health_ejected Whether an endpoint of a pool, or of a group (accelerator/region), is ejected (1) because of the requests it served, or not (0).
 			# TYPE meridian_health_ejected gauge
 			meridian_health_ejected{endpoint="192.0.2.1:80",pool="web"} 1
 			meridian_health_ejected{endpoint="192.0.2.2:80",pool="web"} 0
-			# HELP meridian_health_ejections_total Endpoints ejected because of the requests they served, by cause.
+			# HELP meridian_health_ejections_total Endpoints of pools and groups (accelerator/region) ejected because of the requests they served, by cause.
 			# TYPE meridian_health_ejections_total counter
 			meridian_health_ejections_total{cause="gateway_failures",pool="web"} 1
 		`), "meridian_health_ejected", "meridian_health_ejections_total"); err != nil {
@@ -282,4 +282,61 @@ func BenchmarkWatchSaw(b *testing.B) {
 	for b.Loop() {
 		w.Saw(1, healthcheck.Good)
 	}
+}
+
+// The flows of an accelerator judge the endpoints of each group for themselves, as requests do those of a pool.
+func TestFlowsJudgeTheEndpointsOfAGroup(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		rules := envoy
+		rules.GatewayFailures = 3
+		group := func(region string, p config.Passive, hosts ...string) config.Group {
+			g := config.Group{Region: region, Passive: p}
+			for _, h := range hosts {
+				g.Endpoints = append(g.Endpoints, config.GroupEndpoint{Address: netip.MustParseAddr(h), Weight: 128})
+			}
+			return g
+		}
+		cfg := &config.Config{
+			Accelerators: []config.Accelerator{{
+				Name: "web", Listeners: []config.AcceleratorListener{{Protocol: "tcp", Ports: []config.PortRange{{From: 80, To: 80}}}},
+				Groups: []config.Group{
+					group("eu", rules, "192.0.2.1", "192.0.2.2"), group("us", rules, "192.0.2.1", "192.0.2.3"),
+					group("ap", config.Passive{}, "192.0.2.1", "192.0.2.4"),
+				},
+			}},
+			Pools: judged(2, "", envoy).Pools, // of the same name, with the same endpoint
+		}
+		r.apply(cfg)
+		for range 3 {
+			r.plan.WatchGroup("web", 0).Saw(0, healthcheck.GatewayError)
+			r.plan.WatchGroup("web", 2).Saw(0, healthcheck.GatewayError)
+		}
+		synctest.Wait()
+		up := func() string {
+			text := ""
+			for g := range 3 {
+				text += fmt.Sprint(r.board.Reach().Up(r.plan.Group("web", g, 0)), r.board.Alive().Up(r.plan.Group("web", g, 0)), " ")
+			}
+			return text + fmt.Sprint(r.board.Reach().Up(r.plan.Endpoint("web", 0)))
+		}
+		if got, want := up(), "false true true true true true true"; got != want {
+			t.Errorf("reach and alive of each group, and the pool: %s, want %s", got, want)
+		}
+		if r.plan.WatchGroup("web", 2) != nil || r.plan.WatchGroup("web", 3) != nil || r.plan.WatchGroup("none", 0) != nil {
+			t.Error("somebody hears what nobody asked for")
+		}
+		text, err := r.board.Save()
+		if err != nil || !strings.Contains(string(text), `"member of accelerator web/eu"`) {
+			t.Errorf("the ejection is not saved: %s, %v", text, err)
+		}
+		for _, m := range r.board.Members() {
+			if want := m.Scope == "web" && m.Group == "eu" && m.Endpoint == one; m.Ejected.IsZero() == want {
+				t.Errorf("%s/%s %s: ejected is %v", m.Scope, m.Group, m.Endpoint, !want)
+			}
+		}
+		r.pass(31 * time.Second)
+		if got, want := up(), "true true true true true true true"; got != want {
+			t.Errorf("after the ejection: %s", got)
+		}
+	})
 }

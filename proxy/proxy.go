@@ -103,7 +103,8 @@ func compilePool(p *config.Pool, d Deps) (*steer.Tree, error) {
 		return steer.Compile(&steer.Group{Name: "pool " + p.Name, Policy: steer.CIDR, Members: []steer.Member{{ID: "none"}}})
 	}
 	g := &steer.Group{Name: "pool " + p.Name, Policy: policy, Members: make([]steer.Member, len(p.Endpoints)),
-		SlowStart: p.SlowStart, Panic: p.Panic, MinHealthy: p.MinHealthy, MaxOutstanding: p.MaxOutstanding}
+		SlowStart: p.SlowStart, Panic: p.Panic, MinHealthy: p.MinHealthy, MaxOutstanding: p.MaxOutstanding,
+		Measured: true} // the edge is who connects
 	for i := range p.Endpoints {
 		e := &p.Endpoints[i]
 		m := steer.Member{ID: e.ID, Slot: steer.Always, Leaf: i, Weight: uint8(e.Weight), Capacity: e.Capacity, Point: d.Regions[e.Region]}

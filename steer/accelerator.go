@@ -130,7 +130,7 @@ func (d *district) usable(h Health) set {
 
 // Pick returns where the flow goes. There is always an answer. It does not allocate.
 func (a *Accelerator) Pick(f *Flow, h Health) Direction {
-	d := director{a: a, flow: f, health: h, key: a.key(f)}
+	d := director{a: a, flow: f, health: h, adviser: adviserOf(h, false), key: a.key(f)}
 	d.run()
 	return d.first
 }
@@ -140,7 +140,7 @@ func (a *Accelerator) Pick(f *Flow, h Health) Direction {
 // lazy and must not outlive f.
 func (a *Accelerator) Candidates(f *Flow, h Health) iter.Seq[Direction] {
 	return func(yield func(Direction) bool) {
-		d := director{a: a, flow: f, health: h, key: a.key(f), yield: yield}
+		d := director{a: a, flow: f, health: h, adviser: adviserOf(h, false), key: a.key(f), yield: yield}
 		d.run()
 	}
 }

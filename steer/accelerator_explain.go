@@ -6,7 +6,7 @@ import "fmt"
 func (a *Accelerator) Explain(f *Flow, h Health) ([]Direction, Trace) {
 	var all []Direction
 	var trace Trace
-	d := director{a: a, flow: f, health: h, key: a.key(f), trace: &trace}
+	d := director{a: a, flow: f, health: h, adviser: adviserOf(h, false), key: a.key(f), trace: &trace}
 	d.yield = func(to Direction) bool {
 		all = append(all, to)
 		return true

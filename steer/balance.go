@@ -38,19 +38,19 @@ func (w *walker) ramp(n *node, m *member) float64 {
 func (w *walker) share(n *node, i int) int {
 	m := &n.members[i]
 	weight := int(m.weight)
-	if n.group.SlowStart <= 0 {
-		return weight
-	}
 	if p := n.group.Policy; p == Simple || p == Multivalue {
 		weight = 1
 	}
-	return int(float64(weight*shareUnit) * w.ramp(n, m))
+	if n.group.SlowStart <= 0 && w.adviser == nil || weight == 0 {
+		return weight
+	}
+	return max(1, int(float64(weight*shareUnit)*w.ramp(n, m)*w.scale(m)))
 }
 
 // force is the weight by which a balancer divides. Where only members of weight 0 are left they are all alike.
 func (w *walker) force(n *node, i int) float64 {
 	m := &n.members[i]
-	return float64(max(1, m.weight)) * w.ramp(n, m)
+	return float64(max(1, m.weight)) * w.ramp(n, m) * w.scale(m)
 }
 
 // tier is the members of s with a weight, or s when none has one.
@@ -184,7 +184,8 @@ func (w *walker) wait(n *node, i int) float64 {
 // room in the order of the policy, then the full ones.
 func (w *walker) take(n *node, s *set) int {
 	var full set
-	if n.limited && w.client.Load != nil {
+	w.took = 0
+	if (n.limited || w.adviser != nil) && w.client.Load != nil {
 		full = w.full(n, s)
 	}
 	i := w.preferred(n, s, &full)
@@ -195,6 +196,7 @@ func (w *walker) take(n *node, s *set) int {
 	case n.group.Policy.ordered():
 		if i = w.next(n, s); full.has(i) {
 			i = w.spill(n, open)
+			w.took = Spilled
 		}
 	default:
 		i = w.next(n, &open)
@@ -213,6 +215,7 @@ func (w *walker) preferred(n *node, s, full *set) int {
 	for i := s.next(0); i >= 0; i = s.next(i + 1) {
 		if m := &n.members[i]; m.target == nil && m.Leaf == w.client.Prefer-1 && !full.has(i) {
 			w.sticky = true
+			w.took = Stuck
 			w.noteSticky(n, m)
 			return i
 		}
@@ -225,7 +228,7 @@ func (w *walker) full(n *node, s *set) set {
 	var full set
 	for i := s.next(0); i >= 0; i = s.next(i + 1) {
 		m := &n.members[i]
-		if limit := n.capacity(m); limit > 0 && m.target == nil && w.outstanding(m) >= limit {
+		if limit := w.limitOf(n, m); limit > 0 && m.target == nil && w.outstanding(m) >= limit {
 			full.add(i)
 		}
 	}
@@ -263,7 +266,7 @@ const maxRoom = 1 << 16
 // room is how many requests more a member can take; at least 1.
 func (w *walker) room(n *node, i int) int {
 	m := &n.members[i]
-	limit := n.capacity(m)
+	limit := w.limitOf(n, m)
 	if limit == 0 || m.target != nil {
 		return maxRoom
 	}

@@ -13,12 +13,14 @@ type director struct {
 	a      *Accelerator
 	flow   *Flow
 	health Health
-	key    uint64
-	yield  func(Direction) bool // nil: only the first is wanted
-	first  Direction
-	trace  *Trace // nil unless Explain asks
-	done   groupSet
-	any    bool // something was handed out
+	// adviser is asked beside health; nil: it has nothing to say.
+	adviser Adviser
+	key     uint64
+	yield   func(Direction) bool // nil: only the first is wanted
+	first   Direction
+	trace   *Trace // nil unless Explain asks
+	done    groupSet
+	any     bool // something was handed out
 }
 
 // emit hands out one direction. It returns false when no more are wanted.
@@ -107,7 +109,7 @@ func (d *director) visit(i int, failover bool) bool {
 	for !s.empty() {
 		at, least := -1, 0.0
 		for e := s.next(0); e >= 0; e = s.next(e + 1) {
-			if c := rendezvous(d.key, g.salts[e], float64(g.Endpoints[e].Weight)); at < 0 || c < least {
+			if c := rendezvous(d.key, g.salts[e], d.force(&g.Endpoints[e])); at < 0 || c < least {
 				at, least = e, c
 			}
 		}
@@ -121,19 +123,70 @@ func (d *director) visit(i int, failover bool) bool {
 	return true
 }
 
-// failOpen hands out the endpoints of the closest group that have not been: those that are down or have weight 0.
+// force is the weight of an endpoint, as it asks for it.
+func (d *director) force(e *GroupEndpoint) float64 {
+	weight := float64(e.Weight)
+	if d.adviser != nil && e.Slot != Always {
+		if percent := d.adviser.Advice(e.Slot).Weight; percent > 0 {
+			return weight * asked(int(e.Weight), percent)
+		}
+	}
+	return weight
+}
+
+// failOpen hands out the endpoints of the closest group that have not been: those that are down or have weight 0. What an
+// operator has taken out of service comes last: while another group has something else, that group is closest.
 func (d *director) failOpen() {
-	left := d.all()
-	i := d.nearest(&left)
+	all := d.all()
+	closest := d.nearest(&all)
+	home := closest
+	for left := d.all(); d.adviser != nil && left != 0; {
+		if i := d.nearest(&left); d.orderedCount(i) < len(d.a.groups[i].Endpoints) {
+			home = i
+			break
+		}
+	}
+	ordered := d.ordered(home)
+	if d.lastly(home, d.idle(home).without(ordered)) && d.adviser != nil {
+		d.lastly(closest, d.ordered(closest))
+	}
+}
+
+// idle is the endpoints of a group that have not been handed out.
+func (d *director) idle(i int) set {
 	g := &d.a.groups[i]
-	usable := g.usable(d.health) // these were handed out if the group was visited, and it is one of the closest
 	var s set
 	for e := range g.Endpoints {
 		s.add(e)
 	}
-	if d.any { // else what is usable now was not when the group was visited
-		s = s.without(usable)
+	if d.any && d.done.has(i) { // else what is usable now was not when the group was visited
+		s = s.without(g.usable(d.health))
 	}
+	return s
+}
+
+// ordered is the endpoints of a group that an operator has taken out of service.
+func (d *director) ordered(i int) set {
+	var s set
+	if d.adviser == nil {
+		return s
+	}
+	for e := range d.a.groups[i].Endpoints {
+		if slot := d.a.groups[i].Endpoints[e].Slot; slot != Always && d.adviser.Advice(slot).Ordered {
+			s.add(e)
+		}
+	}
+	return s
+}
+
+func (d *director) orderedCount(i int) int {
+	s := d.ordered(i)
+	return s.size()
+}
+
+// lastly hands out endpoints of a group alike, as last resorts.
+func (d *director) lastly(i int, s set) bool {
+	g := &d.a.groups[i]
 	if !s.empty() {
 		d.note(i, "fail open: any endpoint of the closest group")
 	}
@@ -148,7 +201,8 @@ func (d *director) failOpen() {
 		to := Direction{Group: i, Endpoint: at, LastResort: true}
 		d.noteEndpoint(to, unit(least))
 		if !d.emit(to) {
-			return
+			return false
 		}
 	}
+	return true
 }

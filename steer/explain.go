@@ -22,7 +22,8 @@ type Step struct {
 func (t *Tree) Explain(client *Client, health Health) ([]Pick, Trace) {
 	var picks []Pick
 	var trace Trace
-	w := walker{client: client, health: health, random: client.Random, trace: &trace}
+	w := t.walker(client, health)
+	w.trace = &trace
 	w.yield = func(p Pick) bool {
 		picks = append(picks, p)
 		return true
@@ -104,7 +105,7 @@ func (w *walker) add(n *node, member, result, detail string) {
 func (w *walker) why(n *node, i int) string {
 	m := &n.members[i]
 	parts := make([]string, 0, 4)
-	for _, part := range []string{w.measure(n, i), w.measureSlowStart(n, m), w.measureLimit(n, m), w.verdict(m)} {
+	for _, part := range []string{w.measure(n, i), w.measureAdvice(m), w.measureSlowStart(n, m), w.measureLimit(n, m), w.verdict(m)} {
 		if part != "" {
 			parts = append(parts, part)
 		}
@@ -119,8 +120,17 @@ func (w *walker) measureSlowStart(n *node, m *member) string {
 	return ""
 }
 
+// measureAdvice is what the endpoint asks for itself.
+func (w *walker) measureAdvice(m *member) string {
+	a := w.advice(m)
+	if a.Weight > 0 && a.Weight != 100 {
+		return fmt.Sprintf("asks for %d %% of its weight", a.Weight)
+	}
+	return ""
+}
+
 func (w *walker) measureLimit(n *node, m *member) string {
-	limit := n.capacity(m)
+	limit := w.limitOf(n, m)
 	if limit == 0 || m.target != nil || w.client.Load == nil {
 		return ""
 	}
@@ -150,6 +160,12 @@ func (w *walker) measure(n *node, i int) string {
 		return fmt.Sprintf("%s, %d outstanding, weight %d", latency, w.outstanding(m), m.Weight)
 	case Latency, Geoproximity:
 		km := distance(w.client.From, m.Point)
+		if took := w.advice(m).Connect; took > 0 && n.measured() {
+			if km == farAway {
+				return fmt.Sprintf("connects in %s", took)
+			}
+			return fmt.Sprintf("%.0f km, connects in %s", km, took)
+		}
 		if km == farAway {
 			return "distance unknown"
 		}

@@ -25,6 +25,44 @@ func (b board) Since(s steer.Slot) time.Time { return now.Add(-time.Duration(s) 
 
 var now = time.Unix(1_700_000_000, 0)
 
+// advised is a board that knows more of some slots.
+type advised struct {
+	board
+	advice map[steer.Slot]steer.Advice
+}
+
+func (a advised) Advised() bool { return len(a.advice) > 0 }
+
+func (a advised) Advice(s steer.Slot) steer.Advice { return a.advice[s] }
+
+// advice is what a board knows of a member.
+func advice(m *steer.Member, b steer.Health) steer.Advice {
+	if a, ok := b.(advised); ok && m.Slot != steer.Always {
+		return a.advice[m.Slot]
+	}
+	return steer.Advice{}
+}
+
+// scale is how many times its weight a member asks for, up to a weight of 256.
+func scale(m *steer.Member, b steer.Health) float64 {
+	percent := advice(m, b).Weight
+	if percent == 0 {
+		return 1
+	}
+	return min(float64(percent)/100, max(1, 256/max(1, float64(m.Weight))))
+}
+
+// ordered reports whether an operator has taken out a member, or all there is below it.
+func ordered(m *steer.Member, b steer.Health) bool {
+	if advice(m, b).Ordered {
+		return true
+	}
+	if m.Alias == nil || !m.EvaluateTargetHealth || healthy(m, b) {
+		return false
+	}
+	return !slices.ContainsFunc(m.Alias.Members, func(t steer.Member) bool { return !ordered(&t, b) })
+}
+
 // load is what leaves are busy with, in tests: something different for each number.
 type load int
 
@@ -35,8 +73,8 @@ func (l load) Latency(leaf int) time.Duration {
 }
 
 // model is the slow, obvious reading of Route 53's rules: the probability of each leaf to be the first candidate.
-func model(g *steer.Group, c *steer.Client, b board) map[int]float64 {
-	var fit, up []*steer.Member // that apply, and of them the healthy
+func model(g *steer.Group, c *steer.Client, b steer.Health) map[int]float64 {
+	var fit, up, rest []*steer.Member // that apply, and of them the healthy, and what else nobody has taken out
 	for i := range g.Members {
 		m := &g.Members[i]
 		if rank(g.Policy, m, c) == 0 {
@@ -45,13 +83,18 @@ func model(g *steer.Group, c *steer.Client, b board) map[int]float64 {
 		fit = append(fit, m)
 		if healthy(m, b) {
 			up = append(up, m)
+		} else if !ordered(m, b) {
+			rest = append(rest, m)
 		}
 	}
-	if len(up) == 0 || len(up) < g.MinHealthy || 100*len(up) < g.Panic*len(fit) {
-		up = fit // the mode of last resort, or panic
+	if len(up) == 0 && len(rest) == 0 {
+		up = fit // the operator has taken out all of it
+	} else if len(up) == 0 || len(up) < g.MinHealthy || 100*len(up) < g.Panic*len(fit) {
+		up = append(up, rest...) // the mode of last resort, or panic
+		slices.SortFunc(up, func(x, y *steer.Member) int { return slices.Index(fit, x) - slices.Index(fit, y) })
 	}
 	out := map[int]float64{}
-	for m, p := range share(g, up, c) {
+	for m, p := range share(g, up, c, b) {
 		if m.Alias == nil {
 			out[m.Leaf] += p
 			continue
@@ -63,8 +106,8 @@ func model(g *steer.Group, c *steer.Client, b board) map[int]float64 {
 	return out
 }
 
-func healthy(m *steer.Member, b board) bool {
-	if m.Slot != steer.Always && b[m.Slot] {
+func healthy(m *steer.Member, b steer.Health) bool {
+	if m.Slot != steer.Always && !b.Up(m.Slot) {
 		return false
 	}
 	if m.Alias == nil || !m.EvaluateTargetHealth {
@@ -117,21 +160,21 @@ func rank(p steer.Policy, m *steer.Member, c *steer.Client) float64 {
 }
 
 // share divides probability 1 among members by policy.
-func share(g *steer.Group, members []*steer.Member, c *steer.Client) map[*steer.Member]float64 {
+func share(g *steer.Group, members []*steer.Member, c *steer.Client, b steer.Health) map[*steer.Member]float64 {
 	out := map[*steer.Member]float64{}
 	if len(members) == 0 {
 		return out
 	}
 	switch p := g.Policy; p {
 	case steer.RoundRobin, steer.LeastOutstanding, steer.Hash, steer.LeastLatency:
-		balance(g, members, c, out)
+		balance(g, members, c, b, out)
 	case steer.Simple, steer.Multivalue, steer.Weighted:
 		sum := 0.0
 		lots := func(m *steer.Member) float64 {
 			if p == steer.Weighted {
-				return float64(m.Weight) * ramp(g, m, c)
+				return float64(m.Weight) * ramp(g, m, c) * scale(m, b)
 			}
-			return ramp(g, m, c)
+			return ramp(g, m, c) * scale(m, b)
 		}
 		for _, m := range members {
 			sum += lots(m)
@@ -164,12 +207,12 @@ func ramp(g *steer.Group, m *steer.Member, c *steer.Client) float64 {
 }
 
 // balance divides probability 1 among members by the balancers.
-func balance(g *steer.Group, members []*steer.Member, c *steer.Client, out map[*steer.Member]float64) {
-	weight := func(m *steer.Member) float64 { return float64(m.Weight) * ramp(g, m, c) }
+func balance(g *steer.Group, members []*steer.Member, c *steer.Client, b steer.Health, out map[*steer.Member]float64) {
+	weight := func(m *steer.Member) float64 { return float64(m.Weight) * ramp(g, m, c) * scale(m, b) }
 	heavy := slices.DeleteFunc(slices.Clone(members), func(m *steer.Member) bool { return m.Weight == 0 })
 	if len(heavy) == 0 {
 		heavy = members
-		weight = func(m *steer.Member) float64 { return ramp(g, m, c) }
+		weight = func(m *steer.Member) float64 { return ramp(g, m, c) * scale(m, b) }
 	}
 	sum := 0.0
 	for _, m := range heavy {
@@ -375,6 +418,11 @@ func TestCandidatesAgreeWithModel(t *testing.T) {
 		if all := reachable(group, &client); len(seen) != all {
 			t.Fatalf("%d candidates, want all %d that apply", len(seen), all)
 		}
+		low := advised{board: down, advice: map[steer.Slot]steer.Advice{}}
+		for s := range g.slot {
+			low.advice[steer.Slot(s)] = steer.Advice{Weight: rapid.SampledFrom([]int{0, 1, 75, 100, 2000}).Draw(t, "asks for"), Ordered: down[steer.Slot(s)] && rapid.Bool().Draw(t, "ordered")}
+		}
+		checkState(t, drawn{group: group}, tree, client, low)
 		picks, trace := tree.Explain(&client, down)
 		pick, ok := tree.Pick(&client, down)
 		if ok && (len(picks) == 0 || picks[0] != pick) {
@@ -395,14 +443,18 @@ func TestSharesAreBinomial(t *testing.T) {
 		}
 		client := drawClient(t)
 		draw := rand.New(rand.NewPCG(client.Random, 0))
-		want := model(group, &client, board{})
+		low := advised{advice: map[steer.Slot]steer.Advice{}}
+		for s := range g.slot {
+			low.advice[steer.Slot(s)] = steer.Advice{Weight: rapid.SampledFrom([]int{0, 0, 10, 75, 100, 250}).Draw(t, "asks for")}
+		}
+		want := model(group, &client, low)
 		if sum(want) < 0.999 {
 			t.Skip("a branch in which nothing applies is passed over: the model has no share for that")
 		}
 		got := map[int]float64{}
 		for range draws {
 			client.Random, client.Hash = draw.Uint64(), draw.Uint64()
-			if pick, ok := tree.Pick(&client, board{}); ok {
+			if pick, ok := tree.Pick(&client, low); ok {
 				got[pick.Leaf]++
 			}
 		}
@@ -434,7 +486,9 @@ func TestStatesAgreeWithModel(t *testing.T) {
 			for range 10 {
 				state++
 				client.Random, client.Hash, client.Turn = r.Uint64(), r.Uint64(), r.Uint64()
-				checkState(t, d, tree, client, drawBoard(r, d.slots))
+				down := drawBoard(r, d.slots)
+				checkState(t, d, tree, client, down)
+				checkState(t, d, tree, client, drawAdvice(r, down))
 			}
 		}
 	}
@@ -465,7 +519,25 @@ func drawBoard(r *rand.Rand, slots int) board {
 	return down
 }
 
-func checkState(t *testing.T, d drawn, tree *steer.Tree, client steer.Client, down board) {
+// drawAdvice makes an operator take out some of what is down, and some of the rest ask for another weight.
+func drawAdvice(r *rand.Rand, down board) advised {
+	a := advised{board: down, advice: map[steer.Slot]steer.Advice{}}
+	for s := range 16 {
+		slot := steer.Slot(s)
+		switch {
+		case down[slot] && r.IntN(2) == 0:
+			a.advice[slot] = steer.Advice{Ordered: true}
+		case r.IntN(3) == 0:
+			a.advice[slot] = steer.Advice{Weight: []int{1, 50, 75, 100, 300, steer.MaxAdvised}[r.IntN(6)]}
+		}
+	}
+	return a
+}
+
+func checkState(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, d drawn, tree *steer.Tree, client steer.Client, down steer.Health) {
 	t.Helper()
 	want := model(d.group, &client, down)
 	pick, ok := tree.Pick(&client, down)

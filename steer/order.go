@@ -23,7 +23,7 @@ func (w *walker) next(n *node, s *set) int {
 	case Weighted:
 		return w.drawWeighted(n, s)
 	case Simple, Multivalue:
-		if n.group.SlowStart > 0 {
+		if n.group.SlowStart > 0 || w.adviser != nil {
 			return w.drawWeighted(n, s)
 		}
 		return w.draw(s)
@@ -50,6 +50,9 @@ func (w *walker) cost(n *node, i int) float64 {
 	m := &n.members[i]
 	switch n.group.Policy {
 	case Latency:
+		if n.group.Measured {
+			return w.nearness(m)
+		}
 		return separation(w.client.From, m.Point)
 	case Geoproximity:
 		return biased(distance(w.client.From, m.Point), m.Bias)

@@ -137,6 +137,9 @@ type Group struct {
 	MinHealthy int
 	// MaxOutstanding is how many requests a leaf may have outstanding before others are preferred to it; 0: any number.
 	MaxOutstanding int
+	// Measured makes Latency order members by the connect time an Adviser knows, and by their distance as long as it knows none:
+	// for groups whose members are connected to from where the decision is made.
+	Measured bool
 }
 
 // Member is one choice of a group: a leaf, or an alias to another group.
@@ -166,13 +169,28 @@ type Pick struct {
 	ID    string // of the member
 	// LastResort marks a candidate that is not healthy: it is offered because nothing better is left (fail open).
 	LastResort bool
+	// Limit is how many requests the leaf itself wants to have outstanding at most (Advice); 0: it does not say.
+	Limit int
+	// Causes says what else than the policy made it a candidate here.
+	Causes Cause
 }
+
+// Cause is a set of reasons beside the policy.
+type Cause uint8
+
+// The causes.
+const (
+	Spilled  Cause = 1 << iota // the one whose turn it was is full
+	Panicked                   // so few are healthy that health is ignored, Group.Panic and MinHealthy
+	Stuck                      // it served this client before, Client.Prefer
+)
 
 // Tree is a compiled policy tree.
 type Tree struct {
 	root     *node
 	byClient bool
 	byLoad   bool // some policy or limit asks Client.Load
+	measured bool // some group goes by connect times
 	plain    bool // nothing in the tree goes by load, age or thresholds: Pick has a fast lane
 }
 
@@ -270,8 +288,12 @@ func (c *compiler) note(n *node) {
 	p := n.group.Policy
 	c.tree.byClient = c.tree.byClient || p.byClient()
 	c.tree.byLoad = c.tree.byLoad || n.limited || p == LeastOutstanding || p == LeastLatency
-	c.tree.plain = c.tree.plain && p <= Multivalue && !n.limited && !n.guarded && n.group.SlowStart == 0
+	c.tree.measured = c.tree.measured || n.measured()
+	c.tree.plain = c.tree.plain && p <= Multivalue && !n.limited && !n.guarded && !n.measured() && n.group.SlowStart == 0
 }
+
+// measured reports whether the group goes by connect times.
+func (n *node) measured() bool { return n.group.Measured && n.group.Policy == Latency }
 
 // capacity is the limit of outstanding requests of a leaf; 0: none.
 func (n *node) capacity(m *member) int {

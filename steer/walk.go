@@ -75,16 +75,20 @@ func (s *set) next(i int) int {
 type walker struct {
 	client *Client
 	health Health
-	random uint64
-	yield  func(Pick) bool
-	picks  []Pick // without yield: what was found
-	limit  int    // without yield: how many are wanted; 0: the first, in first
-	first  Pick
-	found  bool
-	last   bool   // what is found now is a last resort
-	sticky bool   // the member the client prefers has had its turn
-	trace  *Trace // nil unless Explain asks
-	depth  int    // of the trace
+	// adviser is asked beside health; nil: it has nothing to say.
+	adviser Adviser
+	random  uint64
+	yield   func(Pick) bool
+	picks   []Pick // without yield: what was found
+	limit   int    // without yield: how many are wanted; 0: the first, in first
+	first   Pick
+	found   bool
+	last    bool   // what is found now is a last resort
+	sticky  bool   // the member the client prefers has had its turn
+	causes  Cause  // of what is found now
+	took    Cause  // of the member that take returned last
+	trace   *Trace // nil unless Explain asks
+	depth   int    // of the trace
 }
 
 // emit hands out one candidate. It returns false when no more are wanted.
@@ -100,21 +104,27 @@ func (w *walker) emit(p Pick) bool {
 	return len(w.picks) < w.limit
 }
 
+// walker begins a question.
+func (t *Tree) walker(client *Client, health Health) walker {
+	return walker{client: client, health: health, adviser: adviserOf(health, t.measured), random: client.Random}
+}
+
 // Candidates yields every leaf that applies to the client, best first: healthy ones in the order of the policies, then, as
 // last resorts, the others. A branch in which no member applies is passed over, so nothing is yielded only when no member of
 // the whole tree applies (geolocation or CIDR groups without a default). The sequence is lazy, may be ranged over once, and
 // must not outlive client.
 func (t *Tree) Candidates(client *Client, health Health) iter.Seq[Pick] {
 	return func(yield func(Pick) bool) {
-		w := walker{client: client, health: health, random: client.Random, yield: yield}
+		w := t.walker(client, health)
+		w.yield = yield
 		w.run(t.root)
 	}
 }
 
 // Pick returns the first candidate, or false when no member applies to the client. It does not allocate.
 func (t *Tree) Pick(client *Client, health Health) (Pick, bool) {
-	w := walker{client: client, health: health, random: client.Random}
-	if t.plain && client.Prefer == 0 && w.quick(t.root) {
+	w := t.walker(client, health)
+	if t.plain && client.Prefer == 0 && w.adviser == nil && w.quick(t.root) {
 		return w.first, true
 	}
 	w.random, w.last = client.Random, false
@@ -127,7 +137,8 @@ func (t *Tree) Append(dst []Pick, limit int, client *Client, health Health) []Pi
 	if limit <= 0 {
 		return dst
 	}
-	w := walker{client: client, health: health, random: client.Random, picks: dst, limit: len(dst) + limit}
+	w := t.walker(client, health)
+	w.picks, w.limit = dst, len(dst)+limit
 	w.run(t.root)
 	return w.picks
 }
@@ -153,39 +164,66 @@ func (w *walker) group(n *node, p phase) bool {
 	if p == best {
 		w.skipped(n)
 	}
-	if n.guarded && !up.empty() && !down.empty() && n.panics(up.size(), down.size()) {
+	ordered := w.takeOrdered(n, &down)
+	causes, outer := w.causes, w.last
+	if n.guarded && !up.empty() && n.panics(up.size(), down.size()+ordered.size()) && !down.empty() {
 		if p == best {
-			w.notePanic(n, up.size(), down.size())
+			w.notePanic(n, up.size(), down.size()+ordered.size())
+			w.causes |= Panicked
 		}
 		up, down = up.with(down), set{}
 	}
-	outer := w.last
-	more := true
-	switch {
-	case p == best && !up.empty():
-		more = w.visit(n, up, best)
-	case p == best && !down.empty():
-		w.last = true
-		w.note(n, "fail open: nothing here is healthy, so everything is treated as healthy")
-		more = w.visit(n, down, best)
-	case p == best:
-		w.note(n, "no member applies to this client")
-	case up.empty():
-		w.last = true
-		more = w.visit(n, down, rest)
-	default:
-		w.last = true
-		more = w.visit(n, up, rest) && w.visit(n, down, best) && w.visit(n, down, rest)
+	var more bool
+	if p == best {
+		more = w.open(n, up, down, ordered)
+	} else {
+		more = w.others(n, up, down, ordered)
 	}
-	w.last = outer
+	w.last, w.causes = outer, causes
 	return more
+}
+
+// open visits what is chosen from: what is healthy or, when nothing is, everything, and what an operator took out only when
+// there is nothing else.
+func (w *walker) open(n *node, up, down, ordered set) bool {
+	if !up.empty() {
+		return w.visit(n, up, best)
+	}
+	if down.empty() && ordered.empty() {
+		w.note(n, "no member applies to this client")
+		return true
+	}
+	w.last = true
+	w.note(n, "fail open: nothing here is healthy, so everything is treated as healthy")
+	if !down.empty() {
+		return w.visit(n, down, best)
+	}
+	return w.visit(n, ordered, best)
+}
+
+// others visits what open leaves out.
+func (w *walker) others(n *node, up, down, ordered set) bool {
+	w.last = true
+	before := false // open has been through a set before
+	for _, s := range [...]set{up, down, ordered} {
+		switch {
+		case s.empty():
+			continue
+		case before && !w.visit(n, s, best), !w.visit(n, s, rest):
+			return false
+		}
+		before = true
+	}
+	return true
 }
 
 // visit goes through the members of s in the order of the policy. Leaves are yielded in the best phase only: in the rest
 // phase s has been through it, and only groups below have something left.
 func (w *walker) visit(n *node, s set, p phase) bool {
+	outer := w.causes
 	for i := w.take(n, &s); i >= 0; i = w.take(n, &s) {
 		m := &n.members[i]
+		w.causes = outer | w.took
 		if m.target != nil {
 			w.enter(n, i, p)
 			if !w.group(m.target, p) {
@@ -197,12 +235,13 @@ func (w *walker) visit(n *node, s set, p phase) bool {
 		if p == rest {
 			continue
 		}
-		last := w.last || n.guarded && !memberUp(m, w.health)
+		last := w.last || n.guarded && !memberUp(m, w.health) && !w.persists(m)
 		w.candidate(n, i, last)
-		if !w.emit(Pick{Leaf: m.Leaf, Group: n.group, ID: m.ID, LastResort: last}) {
+		if !w.emit(Pick{Leaf: m.Leaf, Group: n.group, ID: m.ID, LastResort: last, Limit: w.advice(m).Limit, Causes: w.causes}) {
 			return false
 		}
 	}
+	w.causes = outer
 	return true
 }
 
@@ -213,7 +252,7 @@ func (w *walker) survey(n *node) (up, down set) {
 		if n.some && !w.applies(n.group.Policy, m.Member) {
 			continue
 		}
-		if memberUp(m, w.health) {
+		if memberUp(m, w.health) || w.persists(m) {
 			up.add(i)
 		} else {
 			down.add(i)

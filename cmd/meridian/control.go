@@ -148,6 +148,9 @@ func printStatus(w io.Writer, s *edge.Status) error {
 	for _, l := range s.Listeners {
 		row("listens", "%s", l)
 	}
+	if s.Abstains != "" {
+		row("votes", "withheld: %s", s.Abstains)
+	}
 	for _, gap := range s.Unserved {
 		row("not served", "%s", gap)
 	}
@@ -155,7 +158,7 @@ func printStatus(w io.Writer, s *edge.Status) error {
 }
 
 func newHealth() *cobra.Command {
-	var asJSON bool
+	var asJSON, votes bool
 	c := &cobra.Command{
 		Use:     "health",
 		Short:   "Show every health verdict of a running node, with its reason",
@@ -183,14 +186,39 @@ func newHealth() *cobra.Command {
 					reason = fmt.Sprintf("edited check; the one that decides says %s: %s", v.Now, v.Reason)
 				} else if v.Pool != "" {
 					who = "pool " + v.Pool
+					if v.Group != "" {
+						who = "accelerator " + v.Pool + "/" + v.Group
+					}
+				} else if o := v.Votes; o != nil && o.Alive != o.Reach {
+					reason += "; the fleet says " + o.Alive + " (" + o.Count + ")"
 				}
 				fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", state, v.Endpoint, who, v.Since.Local().Format(time.TimeOnly), reason)
+				if votes && v.Votes != nil {
+					fmt.Fprintf(t, "\t\t\t\t%s\n", printedVotes(v.Votes))
+				}
 			}
 			return t.Flush()
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	c.Flags().BoolVar(&votes, "votes", false, "show what the fleet believes, and who voted what")
 	socketFlag(c)
 	c.AddCommand(newForce(), newAccept())
 	return c
+}
+
+// printedVotes is the fleet's opinion in one line.
+func printedVotes(v *edge.Votes) string {
+	text := "alive " + v.Alive + ", " + v.Count
+	for _, voter := range v.Voters {
+		text += "; " + voter.Voter
+		if voter.Region != "" {
+			text += " (" + voter.Region + ")"
+		}
+		text += " " + voter.State
+		if voter.Expired {
+			text += ", expired"
+		}
+	}
+	return text
 }

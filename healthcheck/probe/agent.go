@@ -10,8 +10,8 @@ import (
 
 var errAgentLine = errors.New("agent line above 512 bytes")
 
-// agent reads the line of an HAProxy agent: "up 75% maxconn:30", "down # disk full". Anything that wants new traffic to stay
-// away is a failure. Weight and connections are reported and nothing else.
+// agent reads the line of an HAProxy agent: "up 75% maxconn:30", "down # disk full". Of one line alone, anything that wants new
+// traffic to stay away is a failure; what lines before it said is remembered by an AgentState.
 func (t *attempt) agent() Result {
 	if len(t.send) > 0 {
 		if _, err := t.conn.Write([]byte(t.send)); err != nil {
@@ -23,13 +23,15 @@ func (t *attempt) agent() Result {
 		return t.fail(exchanging, err)
 	}
 	w := parseAgent(line)
-	switch {
-	case !w.known():
+	if !w.known() {
 		return t.not(KindResponse, "agent: no word is known in "+quote(line))
-	case !w.healthy():
-		return t.not(KindContent, "agent: "+w.String())
 	}
-	return t.ok("agent: " + w.String())
+	r := t.ok("agent: " + w.String())
+	if !w.healthy() {
+		r = t.not(KindContent, "agent: "+w.String())
+	}
+	r.Agent = &AgentLine{w}
+	return r
 }
 
 // readLine reads up to the end of the line or of the connection.

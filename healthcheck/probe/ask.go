@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,7 +103,16 @@ func (a *Ask) network() string {
 	if a.kind == "udp" || a.kind == "dns" {
 		return "udp"
 	}
+	if a.route53 && !literal(a.endpoint) {
+		return "tcp4" // Route 53 looks names up over IPv4 alone (health-checks-creating-values.html, Domain name)
+	}
 	return "tcp"
+}
+
+// literal reports whether an endpoint is given by its address.
+func literal(endpoint string) bool {
+	_, err := netip.ParseAddrPort(endpoint)
+	return err == nil
 }
 
 // protocols is what is offered by ALPN (RFC 7301).

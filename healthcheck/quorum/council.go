@@ -1,7 +1,10 @@
 package quorum
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -176,6 +179,46 @@ func (o Opinion) String() string {
 		}
 	}
 	return text
+}
+
+// Voice is what a voter last said of a target.
+type Voice struct {
+	Voter   string
+	Region  string
+	State   State
+	Age     time.Duration // since it counts
+	Expired bool          // it is not counted any more
+}
+
+// Voices returns what every voter that is remembered last said of a target, sorted by region and voter.
+func (c *Council) Voices(now time.Time, t Target) []Voice {
+	s := c.seats[t]
+	if s == nil {
+		return nil
+	}
+	list := make([]Voice, 0, len(s.votes))
+	for name, v := range s.votes {
+		if age := now.Sub(v.at); age < forgetAfter {
+			list = append(list, Voice{Voter: name, Region: v.region, State: v.state, Age: age, Expired: age >= c.rule.Expiry()})
+		}
+	}
+	slices.SortFunc(list, func(x, y Voice) int {
+		return cmp.Or(strings.Compare(x.Region, y.Region), strings.Compare(x.Voter, y.Voter))
+	})
+	return list
+}
+
+// Voters is how many voters there are of whom a vote counts or could: expired ones are not among them.
+func (c *Council) Voters(now time.Time) int {
+	fresh := map[string]bool{}
+	for _, s := range c.seats {
+		for name, v := range s.votes {
+			if now.Sub(v.at) < c.rule.Expiry() {
+				fresh[name] = true
+			}
+		}
+	}
+	return len(fresh)
 }
 
 // Decide counts the votes on a target. self is what this node has found out alone; it is the opinion when there is nothing

@@ -34,6 +34,8 @@ var floors = []struct {
 	{2, "healthcheck"},
 	{2, "healthcheck/probe"},
 	{2, "healthcheck/quorum"},
+	{2, "healthcheck/rtt"},
+	{2, "healthcheck/statefile"},
 	{2, "dns/zone"},
 	{2, "dns/delegation"},
 	{2, "dns/guard"},

@@ -244,3 +244,21 @@ func TestDashboardRulesAreSeenToFail(t *testing.T) {
 		}
 	}
 }
+
+// What the board, steering, discovery and the votes report is on the dashboard.
+func TestDashboardShowsWhatHealthReports(t *testing.T) {
+	var all strings.Builder
+	for _, expr := range load(t).expressions() {
+		all.WriteString(expr + "\n")
+	}
+	for _, name := range []string{
+		"meridian_health_up", "meridian_health_alive", "meridian_health_ejected", "meridian_health_ejections_total", "meridian_health_ordered",
+		"meridian_health_edit_waiting", "meridian_origin_picks_total", "meridian_discovery_endpoints", "meridian_discovery_held",
+		"meridian_discovery_looks_total", "meridian_discovery_old_sources", "meridian_votes_targets", "meridian_votes_voters",
+		"meridian_votes_abstaining", "meridian_votes_received_total",
+	} {
+		if !strings.Contains(all.String(), name+"{") {
+			t.Errorf("no panel shows %s", name)
+		}
+	}
+}

@@ -2,6 +2,9 @@ package yamldoc
 
 import "strings"
 
+// Nearest returns the candidate that name was most probably meant to be, or "" when none is near.
+func Nearest(name string, candidates []string) string { return nearest(name, candidates) }
+
 // nearest returns the candidate that name was most probably meant to be, or "" when none is near: one with few slips of the pen
 // between, or one that name begins with or is the beginning of. Of equally near ones the first wins.
 func nearest(name string, candidates []string) string {

@@ -49,9 +49,14 @@ func (t *Transport) Do(ctx context.Context, target *Target, request *Request) (*
 	client := t.Client(target, request)
 	client.Turn = pool.turn.Add(1) - 1
 	var response *httpwire.Response
+	first := true
 	for pick := range target.Tree.Candidates(&client, health) {
+		if first {
+			t.metrics.steered(target.Name, &pick)
+			first = false
+		}
 		var more bool
-		if response, more = c.endpoint(pick.Leaf, pool.budget); !more {
+		if response, more = c.endpoint(&pick, pool.budget); !more {
 			break
 		}
 	}
@@ -94,11 +99,16 @@ func (c *call) body() *requestBody {
 
 // endpoint asks one endpoint, twice when its connection was dead. It returns true when the next candidate is to be asked; c
 // holds what came of this one.
-func (c *call) endpoint(index int, budget *budget) (*httpwire.Response, bool) {
+func (c *call) endpoint(pick *steer.Pick, budget *budget) (*httpwire.Response, bool) {
+	index := pick.Leaf
 	e := &c.target.Endpoints[index]
+	limit := c.target.limit(e)
+	if pick.Limit > 0 {
+		limit = min(limit, pick.Limit)
+	}
 	peer := c.transport.peer(c.target, e)
 	for second := false; ; second = true {
-		if !peer.enter(c.target.limit(e)) {
+		if !peer.enter(limit) {
 			c.fail(Attempt{Endpoint: e.ID, Index: index}, fault.Retryable(fault.OriginBusy, nil))
 			return nil, true
 		}

@@ -71,7 +71,7 @@ func (t *Transport) Client(target *Target, r *Request) steer.Client {
 	c := steer.Client{
 		From: target.From, Random: r.Random, Hash: r.Hash, Prefer: r.Prefer, Now: time.Now(), Turn: t.pool(target).turn.Load(),
 	}
-	if target.Tree.ByLoad() {
+	if target.Tree.ByLoad() || advised(target.Health) {
 		l := &load{peers: make([]*peer, len(target.Endpoints)), now: c.Now}
 		for i := range target.Endpoints {
 			l.peers[i] = t.peer(target, &target.Endpoints[i])
@@ -79,6 +79,12 @@ func (t *Transport) Client(target *Target, r *Request) steer.Client {
 		c.Load = l
 	}
 	return c
+}
+
+// advised reports whether endpoints may have told limits of their own.
+func advised(h steer.Health) bool {
+	a, ok := h.(steer.Adviser)
+	return ok && a.Advised()
 }
 
 // limit is how many requests may be in flight to an endpoint.

@@ -174,6 +174,7 @@ func (t *Transport) Keep(targets []*Target) {
 	peers, names := map[peerKey]bool{}, map[string]bool{}
 	for _, target := range targets {
 		names[target.Name] = true
+		t.metrics.expect(target.Name)
 		for i := range target.Endpoints {
 			peers[keyOf(target, &target.Endpoints[i])] = true
 		}
@@ -189,6 +190,7 @@ func (t *Transport) Keep(targets []*Target) {
 	for name := range t.pools {
 		if !names[name] {
 			delete(t.pools, name)
+			t.metrics.picks.DeletePartialMatch(prometheus.Labels{"pool": name})
 		}
 	}
 	t.mu.Unlock()
