@@ -36,6 +36,7 @@ type fill struct {
 	oldHead    *head  // old's when the fill started
 	born       uint64 // the number of purges then
 	version    uint64 // and their version
+	began      time.Time
 	cancel     context.CancelFunc
 	refs       atomic.Int32  // the goroutine, and the requests that have joined and not yet taken their answer
 	purged     atomic.Bool   // not to be stored
@@ -51,6 +52,7 @@ type fill struct {
 // answer is what a fill has found out.
 type answer struct {
 	head      *head
+	first     *head   // the leader's, with the fields that are not stored; nil: as head
 	object    *object // nil: no response to share
 	variant   rules.Variant
 	shared    bool // others than the leader may have it
@@ -67,7 +69,7 @@ type answer struct {
 func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d *decision) (*fill, context.Context) {
 	f := &fill{
 		store: s, group: g, sent: cloneHead(req), policy: *req.Policy, auth: w.auth, solo: d.act == actSolo,
-		background: d.act == actStale, old: d.entry, ready: make(chan struct{}),
+		background: d.act == actStale, old: d.entry, ready: make(chan struct{}), began: time.Now(),
 	}
 	f.version = s.book.Version() // before born: a purge between the two is weighed again, not missed
 	f.born = s.book.Current()
@@ -96,15 +98,15 @@ func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d 
 }
 
 // joinable finds a fill that a request may wait for or read from, with the shard's lock held.
-func (g *group) joinable(fields httpwire.Fields, auth bool, now time.Time) *fill {
+func (g *group) joinable(fields httpwire.Fields, w *wish, now time.Time) *fill {
 	for _, f := range slices.Backward(g.fills) {
-		if f.solo || f.auth != auth || f.outdated() {
+		if f.solo || f.auth != w.auth || f.outdated() {
 			continue
 		}
 		select {
 		case <-f.ready:
 			a := &f.answer
-			if a.shared && a.variant.Match(fields) && a.head.fresh.Fresh(now) {
+			if a.shared && a.variant.Match(fields) && w.fits(&a.head.fresh, now) {
 				return f
 			}
 		default:
@@ -115,6 +117,15 @@ func (g *group) joinable(fields httpwire.Fields, auth bool, now time.Time) *fill
 		}
 	}
 	return nil
+}
+
+// crowded reports whether as many requests wait for the answer as may.
+func (f *fill) crowded(p *config.CachePolicy) bool {
+	most := p.MaxWaiters
+	if most <= 0 {
+		most = maxWaiters
+	}
+	return !f.published() && int(f.refs.Load()) > most+1 // the goroutine and the leader do not wait for others
 }
 
 // refreshing reports whether a fill for e is in flight, with the shard's lock held.
@@ -214,11 +225,42 @@ func (f *fill) leave() {
 	}
 }
 
-// wait waits for the answer.
-func (f *fill) wait(ctx context.Context) error {
+// patience is how long a request waits for the answer, negative for as long as it takes, and whether the old entry stands in then.
+func (f *fill) patience(req *Request, w *wish, leader bool) (limit time.Duration, stale bool) {
+	limit = -1
+	if !leader {
+		if limit = req.Policy.WaitTimeout; limit <= 0 {
+			limit = waitTimeout
+		}
+	}
+	stale = f.old != nil && w.ask == nil && f.oldHead.fresh.Usable(time.Now()) && !f.old.gone(f.oldHead) && f.old.variantMatches(req.Head.Fields)
+	if slow := req.Policy.StaleIfSlow; stale && slow > 0 {
+		if slow = max(0, slow-time.Since(f.began)); limit < 0 || slow < limit {
+			limit = slow
+		}
+	}
+	return limit, stale
+}
+
+// errSlow says that the answer did not come in time.
+var errSlow = errors.New("the answer takes too long")
+
+// wait waits for the answer, for no longer than limit if that is not negative.
+func (f *fill) wait(ctx context.Context, limit time.Duration) error {
+	if f.published() {
+		return nil
+	}
+	var late <-chan time.Time
+	if limit >= 0 {
+		timer := time.NewTimer(limit)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
 	case <-f.ready:
 		return nil
+	case <-late:
+		return errSlow
 	case <-ctx.Done():
 	}
 	cause := context.Cause(ctx)
@@ -235,7 +277,18 @@ func (f *fill) lead(ctx context.Context, req *Request, w *wish, result Result) (
 	if f.old != nil {
 		result.Outcome = Expired
 	}
-	if err := f.wait(ctx); err != nil {
+	limit, _ := f.patience(req, w, true)
+	if err := f.wait(ctx, limit); err == errSlow {
+		if resp, result, ok := f.standIn(ctx, req, w, result); ok {
+			f.abandon()
+			return resp, result, nil
+		}
+		err = f.wait(ctx, -1) // purged meanwhile
+		if err != nil {
+			f.abandon()
+			return nil, result, err
+		}
+	} else if err != nil {
 		f.abandon()
 		return nil, result, err
 	}
@@ -259,7 +312,15 @@ func (f *fill) lead(ctx context.Context, req *Request, w *wish, result Result) (
 func (f *fill) join(ctx context.Context, req *Request, w *wish, result Result) (*httpwire.Response, Result, error) {
 	defer f.leave()
 	result.Key, result.Outcome, result.Collapsed = f.group.key, Collapsed, true
-	if err := f.wait(ctx); err != nil {
+	limit, stale := f.patience(req, w, false)
+	if err := f.wait(ctx, limit); err == errSlow {
+		if stale {
+			if resp, result, ok := f.standIn(ctx, req, w, result); ok {
+				return resp, result, nil
+			}
+		}
+		return nil, result, errAlone
+	} else if err != nil {
 		return nil, result, err
 	}
 	a := &f.answer
@@ -275,10 +336,25 @@ func (f *fill) join(ctx context.Context, req *Request, w *wish, result Result) (
 	return f.take(ctx, req, w, result)
 }
 
+// standIn answers with the old entry while the fetch goes on. It fails when the entry was purged meanwhile.
+func (f *fill) standIn(ctx context.Context, req *Request, w *wish, result Result) (*httpwire.Response, Result, bool) {
+	now := time.Now()
+	if f.old.gone(f.oldHead) {
+		return nil, result, false
+	}
+	result.Outcome, result.Reason = Stale, ReasonSlow
+	result.TTL, result.Age = f.oldHead.fresh.TTL(now), f.oldHead.fresh.Age(now)
+	f.old.object.hold()
+	return respond(ctx, req, w, source{head: f.oldHead, object: f.old.object, age: result.Age, stored: true}), result, true
+}
+
 // take makes the response from the answer's object, or from the old entry.
 func (f *fill) take(ctx context.Context, req *Request, w *wish, result Result) (*httpwire.Response, Result, error) {
 	a, now := &f.answer, time.Now()
 	src := source{head: a.head, object: a.object, stored: result.Collapsed || a.confirmed}
+	if a.first != nil && !result.Collapsed {
+		src.head = a.first
+	}
 	switch {
 	case a.released:
 		return nil, result, errAgain

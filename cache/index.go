@@ -44,6 +44,7 @@ type entry struct {
 	head    *head         // replaced by a 304
 	variant rules.Variant // the same
 	retry   time.Time     // no background refresh before this
+	standIn time.Time     // the origin has failed: it is not asked again before this
 	dead    atomic.Bool   // purged or invalidated: never to be served again, whoever still points here
 
 	place evict.Node[*entry] // in the shard's order of eviction

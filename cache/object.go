@@ -18,6 +18,7 @@ import (
 type object struct {
 	store *Store
 	total int64 // length announced; -1 unknown
+	most  int64 // length up to which it is stored
 	refs  atomic.Int32
 	done  atomic.Bool // complete: blocks and size never change again, and need no lock
 
@@ -140,7 +141,7 @@ func (o *object) extend(need int64) bool {
 	if need <= o.charge {
 		return true
 	}
-	if need-o.base > o.store.maxObject() || !o.store.reserve(need-o.charge) {
+	if need-o.base > o.store.maxObject() || o.size >= o.most || !o.store.reserve(need-o.charge) {
 		return false
 	}
 	o.charge = need

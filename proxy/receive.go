@@ -159,7 +159,7 @@ func (t *transaction) prepareFetch() {
 	if forwards > 0 {
 		fields.Add(httpwire.MaxForwards, strconv.Itoa(forwards-1))
 	}
-	t.fetch = fetch{router: r, target: t.behavior.target, canon: x.Canon, scheme: x.Head.Scheme}
+	t.fetch = fetch{router: r, target: t.behavior.target, canon: x.Canon, scheme: x.Head.Scheme, inform: x.Inform}
 	t.spreadKeys()
 	if m := x.Head.Method; m != "GET" && m != "HEAD" || !cacheable {
 		t.fetch.body, t.fetch.length = x.Body, x.Length // a cacheable GET has no body upstream (attack row C02)
