@@ -121,6 +121,11 @@ func NewFreshness(c *Candidate, d *Directives) (Freshness, bool) {
 	default:
 		return f, false
 	}
+	if f.Lifetime <= 0 {
+		// The origin never wanted it reused. Often that is the only word it has for what is somebody's: the operator's windows do not
+		// make it everybody's, only its own directives do.
+		f.StaleWhileRevalidate, f.StaleIfError = d.StaleWhileRevalidate.Value, d.StaleIfError.Value
+	}
 	return f, true
 }
 
