@@ -90,6 +90,11 @@ type Store struct {
 
 	tagFields []string
 
+	common  tenant                  // of all distributions without a quota
+	tenants atomic.Pointer[tenants] // those with one; never nil
+
+	quotaMu sync.Mutex // serialises SetQuotas
+
 	limit   atomic.Int64 // bytes
 	used    atomic.Int64 // bytes charged: stored, growing, and evicted but still being read
 	objects atomic.Int64
@@ -109,7 +114,9 @@ func New(o Options) *Store {
 	}
 	s := &Store{node: o.Node, log: o.Log, seed: maphash.MakeSeed(), fills: make(map[*fill]struct{})}
 	s.limit.Store(max(o.Memory, 0))
+	s.tenants.Store(&tenants{})
 	for i := range s.shards {
+		s.shards[i].number = i
 		s.shards[i].groups = make(map[string]*group)
 		s.shards[i].extra = make(map[string]map[*group]struct{})
 	}
@@ -145,7 +152,7 @@ func (s *Store) Close() {
 // leave as they end. 0 or less: nothing is stored from now on.
 func (s *Store) SetMemory(bytes int64) {
 	s.limit.Store(max(bytes, 0))
-	for s.used.Load() > s.limit.Load() && s.evictOne() {
+	for s.used.Load() > s.limit.Load() && s.evictAny() {
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 type fill struct {
 	store      *Store
 	group      *group
+	tenant     *tenant
 	sent       httpwire.Head      // detached; validators are added for the fetch only
 	policy     config.CachePolicy // a copy: the fill may outlive the generation it came from
 	auth       bool
@@ -68,7 +69,7 @@ type answer struct {
 // does not end with the request. nil: the store is closed.
 func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d *decision) (*fill, context.Context) {
 	f := &fill{
-		store: s, group: g, sent: cloneHead(req), policy: *req.Policy, auth: w.auth, solo: d.act == actSolo,
+		store: s, group: g, tenant: s.tenant(req.Site), sent: cloneHead(req), policy: *req.Policy, auth: w.auth, solo: d.act == actSolo,
 		background: d.act == actStale, old: d.entry, ready: make(chan struct{}), began: time.Now(),
 	}
 	f.version = s.book.Version() // before born: a purge between the two is weighed again, not missed

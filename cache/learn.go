@@ -34,20 +34,20 @@ func (s *Store) learn(e *entry, stored *head, req *Request, in arrival) {
 	}
 	base := h.cost(e.group.key, variant)
 	growth := max(0, base-stored.cost(e.group.key, e.variantNow()))
-	if !s.reserve(growth) {
+	if !s.reserve(e.object.tenant, growth) {
 		return // it stays as it is
 	}
 	sh := e.group.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if !e.alive() || e.head != stored || !slices.Contains(e.group.entries, e) {
-		s.used.Add(-growth) // somebody knows better
+		s.charge(e.object.tenant, -growth) // somebody knows better
 		return
 	}
-	s.used.Add(e.object.recharge(base) - growth)
+	s.charge(e.object.tenant, e.object.recharge(base)-growth)
 	e.head, e.variant, e.judged, e.soft = h, variant, 0, purge.Verdict{}
-	sh.order.Resize(&e.place, e.object.charged())
-	sh.stamp()
+	e.order().Resize(&e.place, e.object.charged())
+	sh.stamp(e.object.tenant)
 }
 
 // forget drops an entry.

@@ -234,7 +234,7 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 		sh.mu.Unlock()
 		return nil, Result{}, false
 	}
-	sh.order.Touch(&e.place)
+	e.order().Touch(&e.place)
 	h, o := e.current(), e.object
 	o.hold()
 	sh.mu.Unlock()
@@ -285,7 +285,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 	var run context.Context
 	switch d.act {
 	case actHit, actStale:
-		sh.order.Touch(&d.entry.place)
+		d.entry.order().Touch(&d.entry.place)
 		src.object.hold()
 		if d.refresh {
 			f, run = s.newFill(ctx, sh.group(key, url), req, w, &d)

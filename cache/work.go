@@ -133,7 +133,7 @@ func (f *fill) confirm(in arrival) bool {
 	a.first = fresh.withFields(all, v.Hidden)
 	base := fresh.cost(f.group.key, a.variant)
 	growth := max(0, base-f.oldHead.cost(f.group.key, f.old.variantNow()))
-	if v.Store && !f.store.reserve(growth) {
+	if v.Store && !f.store.reserve(f.old.object.tenant, growth) {
 		v, a.shared, a.reason = rules.Verdict{Reason: ReasonMemory}, false, ReasonMemory
 	}
 	if !f.replaceHead(&a, v, base, growth) {
@@ -158,12 +158,12 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 		growth = 0
 	}
 	if !e.alive() || f.purged.Load() || i < 0 && v.Store && a.shared {
-		f.store.used.Add(-growth)
+		f.store.charge(e.object.tenant, -growth)
 		// Replaced, not purged: the newer one answers everybody who looks again.
 		return false
 	}
 	if i < 0 {
-		f.store.used.Add(-growth)
+		f.store.charge(e.object.tenant, -growth)
 		return true
 	}
 	if !v.Store {
@@ -171,12 +171,12 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 		sh.remove(e)
 		return true
 	}
-	f.store.used.Add(e.object.recharge(base) - growth)
+	f.store.charge(e.object.tenant, e.object.recharge(base)-growth)
 	e.head, e.variant, e.judged, e.soft = a.head, a.variant, 0, purge.Verdict{}
 	f.group.entries = slices.Insert(slices.Delete(f.group.entries, i, i+1), 0, e)
-	sh.order.Touch(&e.place)
-	sh.order.Resize(&e.place, e.object.charged())
-	sh.stamp()
+	e.order().Touch(&e.place)
+	e.order().Resize(&e.place, e.object.charged())
+	sh.stamp(e.object.tenant)
 	return true
 }
 
@@ -226,7 +226,7 @@ func (f *fill) judge(ctx context.Context, in arrival) {
 			variant = rules.NewVariant(f.sent.Fields, h.fields)
 		}
 		var reason string
-		if o, reason = f.store.admit(in.resp, h.cost(f.group.key, variant), f.policy.MaxObject); o == nil {
+		if o, reason = f.admit(in.resp, h.cost(f.group.key, variant)); o == nil {
 			v = rules.Verdict{Reason: reason, Fresh: v.Fresh}
 		}
 	}
@@ -256,7 +256,8 @@ func (f *fill) judge(ctx context.Context, in arrival) {
 
 // admit reserves memory for a response whose head and place in the index cost base: all of it when its length is known, and a
 // block when it is not.
-func (s *Store) admit(resp *httpwire.Response, base, most int64) (*object, string) {
+func (f *fill) admit(resp *httpwire.Response, base int64) (*object, string) {
+	s, most := f.store, f.policy.MaxObject
 	first, total := int64(blockSize), resp.Length
 	if resp.Body == nil {
 		first, total = 0, max(total, 0)
@@ -269,10 +270,10 @@ func (s *Store) admit(resp *httpwire.Response, base, most int64) (*object, strin
 	switch {
 	case total > min(most, s.maxObject()):
 		return nil, ReasonSize
-	case !s.reserve(base + first):
+	case !s.reserve(f.tenant, base+first):
 		return nil, ReasonMemory
 	}
-	o := newObject(s, total, base+first, base)
+	o := newObject(s, f.tenant, total, base+first, base)
 	o.most = most
 	return o, ""
 }

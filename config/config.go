@@ -302,6 +302,7 @@ type Distribution struct {
 	Origins     []Origin
 	Behaviors   []Behavior // first match wins; the last matches everything
 	Errors      []ErrorObject
+	Quota       int64 // bytes of the cache's memory; 0: what is left by those with one
 }
 
 // ErrorObject is what clients get instead of an error of an origin.
