@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/meridian-edge/meridian/cache"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -24,8 +25,9 @@ func big(n int) *originFunc {
 	})}
 }
 
-// stored counts which of n objects of a site answer from the store, without changing anything.
+// stored counts which of n objects of a site answer from the store, without changing anything. It belongs into a bubble.
 func stored(s *cache.Store, site string, n int) int {
+	synctest.Wait() // what was fetched is stored
 	count := 0
 	for i := range n {
 		if s.Explain(of(site, fmt.Sprint("/", i))).Stored {
@@ -37,62 +39,66 @@ func stored(s *cache.Store, site string, n int) int {
 
 // TestATenantDoesNotEvictAnother: what one distribution stores pushes out nothing of one with a quota, whichever of the two has one.
 func TestATenantDoesNotEvictAnother(t *testing.T) {
-	s := newStore(t, 4<<20)
-	s.SetQuotas(map[string]int64{"a": 1 << 20, "b": 2 << 20})
-	o := big(10_000)
-	fill := func(site string, n int) {
-		for i := range n {
-			serve(t, s, of(site, fmt.Sprint("/", i)), o)
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t, 4<<20)
+		s.SetQuotas(map[string]int64{"a": 1 << 20, "b": 2 << 20})
+		o := big(10_000)
+		fill := func(site string, n int) {
+			for i := range n {
+				serve(t, s, of(site, fmt.Sprint("/", i)), o)
+			}
 		}
-	}
-	fill("a", 50)
-	for _, site := range []string{"b", "c", "d"} {
-		fill(site, 500)
-		if n := stored(s, "a", 50); n != 50 {
-			t.Fatalf("%s left %d of 50 objects of a", site, n)
+		fill("a", 50)
+		for _, site := range []string{"b", "c", "d"} {
+			fill(site, 500)
+			if n := stored(s, "a", 50); n != 50 {
+				t.Fatalf("%s left %d of 50 objects of a", site, n)
+			}
 		}
-	}
-	if n := stored(s, "b", 500); n < 150 {
-		t.Errorf("c and d left %d objects of b", n)
-	}
-	fill("a", 500)
-	if n := stored(s, "a", 500); n < 70 || n > 1<<20/10_000 {
-		t.Errorf("a has %d objects", n)
-	}
-	if n := stored(s, "b", 500); n < 150 {
-		t.Errorf("a left %d objects of b", n)
-	}
-	if used := s.Stats().Bytes; used > 4<<20 {
-		t.Errorf("%d bytes", used)
-	}
+		if n := stored(s, "b", 500); n < 150 {
+			t.Errorf("c and d left %d objects of b", n)
+		}
+		fill("a", 500)
+		if n := stored(s, "a", 500); n < 70 || n > 1<<20/10_000 {
+			t.Errorf("a has %d objects", n)
+		}
+		if n := stored(s, "b", 500); n < 150 {
+			t.Errorf("a left %d objects of b", n)
+		}
+		if used := s.Stats().Bytes; used > 4<<20 {
+			t.Errorf("%d bytes", used)
+		}
+	})
 }
 
 // TestQuotasChange: a lower quota holds at once, and what a distribution has that is not named any more is the first to go.
 func TestQuotasChange(t *testing.T) {
-	s := newStore(t, 2<<20)
-	s.SetQuotas(map[string]int64{"a": 1 << 20})
-	o := big(10_000)
-	for i := range 60 {
-		serve(t, s, of("a", fmt.Sprint("/", i)), o)
-	}
-	s.SetQuotas(map[string]int64{"a": 300_000})
-	if n := stored(s, "a", 60); n > 30 || n < 20 || s.Stats().Bytes > 300_000 {
-		t.Errorf("a has %d objects, %d bytes", n, s.Stats().Bytes)
-	}
-	s.SetQuotas(nil)
-	if n := stored(s, "a", 60); n == 0 {
-		t.Error("what was stored is still good")
-	}
-	for i := range 300 {
-		serve(t, s, of("b", fmt.Sprint("/", i)), o)
-	}
-	if n := stored(s, "a", 60); n != 0 {
-		t.Errorf("a has %d objects yet", n)
-	}
-	s.SetMemory(0)
-	if st := s.Stats(); st.Bytes != 0 || st.Objects != 0 {
-		t.Errorf("left %+v", st)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t, 2<<20)
+		s.SetQuotas(map[string]int64{"a": 1 << 20})
+		o := big(10_000)
+		for i := range 60 {
+			serve(t, s, of("a", fmt.Sprint("/", i)), o)
+		}
+		s.SetQuotas(map[string]int64{"a": 300_000})
+		if n := stored(s, "a", 60); n > 30 || n < 20 || s.Stats().Bytes > 300_000 {
+			t.Errorf("a has %d objects, %d bytes", n, s.Stats().Bytes)
+		}
+		s.SetQuotas(nil)
+		if n := stored(s, "a", 60); n == 0 {
+			t.Error("what was stored is still good")
+		}
+		for i := range 300 {
+			serve(t, s, of("b", fmt.Sprint("/", i)), o)
+		}
+		if n := stored(s, "a", 60); n != 0 {
+			t.Errorf("a has %d objects yet", n)
+		}
+		s.SetMemory(0)
+		if st := s.Stats(); st.Bytes != 0 || st.Objects != 0 {
+			t.Errorf("left %+v", st)
+		}
+	})
 }
 
 // TestQuotasAboveMemory: the store's ceiling holds, and everybody can store something.
