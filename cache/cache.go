@@ -6,27 +6,36 @@
 //
 // # What is stored
 //
-// Final responses to GET with explicit freshness (s-maxage, max-age, Expires) or, when the policy has a default TTL, with a
-// heuristically cacheable status. Never: 206, 304 and 416, private and no-store, Set-Cookie, Vary: *, and responses to
-// Authorization without public, s-maxage or must-revalidate. Only whole objects are stored; ranges are cut from them.
+// Final responses to GET with explicit freshness (s-maxage, max-age, Expires; of CDN-Cache-Control before all others) or, with a
+// heuristically cacheable status or public, where the policy or Last-Modified gives one. Never: 206, 304 and 416, private and no-store,
+// Set-Cookie, Vary: *, and responses to Authorization without public, s-maxage or must-revalidate. Only whole objects are stored; ranges
+// are cut from them.
 //
 // # Choices where the RFC leaves one
 //
-//   - A client's Cache-Control: no-cache and max-age do not bypass the store (attack row C17): a flood of them would be a flood
-//     at the origin. no-store is honoured by not storing, only-if-cached by answering from the store or with 504.
-//   - Malformed and repeated directives get their most restrictive reading. Qualified no-cache and private are read as unqualified.
+//   - A client's Cache-Control: no-cache, max-age, min-fresh and max-stale do not count unless the policy honours them (attack row C17):
+//     a flood of them would be a flood at the origin. no-store is honoured by not storing, only-if-cached by answering from the store or
+//     with 504.
+//   - Malformed and repeated directives get their most restrictive reading. Fields that private and no-cache name are not stored, and go to
+//     the client whose request was sent.
+//   - A targeted field is passed on (RFC 9213 §3). One that is empty or no dictionary is as if it were absent.
+//   - What was never fresh is served stale only where the response itself says so, not by the policy's windows.
+//   - A guess at freshness (RFC 9111 §4.2.2) is not made for requests with Cookie or Authorization.
+//   - Accept-Encoding is compared and forwarded as the set of known codings it accepts.
+//   - A 304 without a validator is about the one response it was asked about (RFC 9111 §4.3.4 leaves it out).
 //   - s-maxage, must-revalidate and proxy-revalidate forbid stale answers (RFC 9111 §4.2.4), also where the same response
 //     allows stale-while-revalidate.
 //   - Trailers of stored responses are dropped (RFC 9111 §3.1 allows it).
 //   - If-Match and If-Unmodified-Since are for the origin (RFC 9111 §4.3.2): such requests pass through.
-//   - The profile cloudfront has the TTL arithmetic of that service, keeps Vary out of the key and is not invalidated by
-//     unsafe methods.
+//   - The profile cloudfront has the TTL arithmetic of that service, keeps errors, keeps Vary out of the key, sends what lets an origin choose
+//     only if it is keyed, and is not invalidated by unsafe methods.
 //
 // # One fetch for each key
 //
 // The first request for an absent object starts a fill that does not end with it. Others wait for its head and then read the
 // growing object, each at its own pace. A fill whose response may not be shared is handed to the first request, and the waiting
-// ones are released at once to fetch for themselves; the key is remembered for some seconds, so that its requests do not queue.
+// ones are released at once to fetch for themselves; the key is remembered for some seconds, so that its requests do not queue. Those who
+// wait are so many at most and wait for so long at most; then they get what is stored and stale, if that is allowed, or fetch for themselves.
 // An object of unknown length that outgrows the limit stops being joinable and storable; its readers still get every byte: the
 // blocks nobody has left to read are dropped, and the fill waits for the slowest of those readers instead of growing.
 // A fill that ends early is dropped, and its readers get an error after the bytes that came.
@@ -93,6 +102,11 @@ type Store struct {
 	tagFields []string
 	encoders  *encode.Encoders
 
+	common  tenant                  // of all distributions without a quota
+	tenants atomic.Pointer[tenants] // those with one; never nil
+
+	quotaMu sync.Mutex // serialises SetQuotas
+
 	limit   atomic.Int64 // bytes
 	used    atomic.Int64 // bytes charged: stored, growing, and evicted but still being read
 	objects atomic.Int64
@@ -114,7 +128,9 @@ func New(o Options) *Store {
 	s := &Store{node: o.Node, log: o.Log, seed: maphash.MakeSeed(), fills: make(map[*fill]struct{}),
 		forms: make(map[*form]context.CancelFunc), encoders: encode.New(o.Registerer)}
 	s.limit.Store(max(o.Memory, 0))
+	s.tenants.Store(&tenants{})
 	for i := range s.shards {
+		s.shards[i].number = i
 		s.shards[i].groups = make(map[string]*group)
 		s.shards[i].extra = make(map[string]map[*group]struct{})
 	}
@@ -156,7 +172,7 @@ func (s *Store) Close() {
 // leave as they end. 0 or less: nothing is stored from now on.
 func (s *Store) SetMemory(bytes int64) {
 	s.limit.Store(max(bytes, 0))
-	for s.used.Load() > s.limit.Load() && s.evictOne() {
+	for s.used.Load() > s.limit.Load() && s.evictAny() {
 	}
 }
 

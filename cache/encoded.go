@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -82,10 +83,11 @@ func (o *object) form(c encode.Coding) *form {
 		return f
 	}
 	// Memory is reserved without o's lock: what is evicted for it is looked at with its own.
-	if !o.store.reserve(formCost + blockSize) {
+	if !o.store.reserve(o.tenant, formCost+blockSize) {
 		return nil
 	}
-	made := &form{base: o, coding: c, object: newObject(o.store, -1, formCost+blockSize, formCost)}
+	made := &form{base: o, coding: c, object: newObject(o.store, o.tenant, -1, formCost+blockSize, formCost)}
+	made.object.most = math.MaxInt64 // the bound of what is encoded is the base's
 	stream := o.store.encoders.Start(c)
 	ctx, cancel := context.WithCancel(context.Background())
 	if stream == nil || !o.store.begin(made, cancel) {
@@ -164,8 +166,8 @@ func (f *form) weigh() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if slices.Contains(e.group.entries, e) {
-		sh.order.Resize(&e.place, e.object.charged())
-		sh.stamp()
+		e.order().Resize(&e.place, e.object.charged())
+		sh.stamp(e.object.tenant)
 	}
 }
 

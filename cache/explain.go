@@ -144,5 +144,14 @@ func keyParts(key string) []Part {
 		parts = append(parts, Part{name, rest[:n]})
 		key = rest[n+1:]
 	}
+	if len(parts) <= urlParts {
+		return parts
+	}
+	// Then come pairs: the profile and the codings, the word cookies and the cookies, a field's name and its value.
+	pairs := parts[urlParts:]
+	parts = parts[:urlParts:urlParts]
+	for i := 0; i+1 < len(pairs); i += 2 {
+		parts = append(parts, Part{pairs[i].Value, pairs[i+1].Value})
+	}
 	return parts
 }

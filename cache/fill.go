@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -27,6 +26,7 @@ import (
 type fill struct {
 	store      *Store
 	group      *group
+	tenant     *tenant
 	sent       httpwire.Head      // detached; validators are added for the fetch only
 	policy     config.CachePolicy // a copy: the fill may outlive the generation it came from
 	auth       bool
@@ -36,6 +36,7 @@ type fill struct {
 	oldHead    *head  // old's when the fill started
 	born       uint64 // the number of purges then
 	version    uint64 // and their version
+	began      time.Time
 	cancel     context.CancelFunc
 	refs       atomic.Int32  // the goroutine, and the requests that have joined and not yet taken their answer
 	purged     atomic.Bool   // not to be stored
@@ -51,6 +52,7 @@ type fill struct {
 // answer is what a fill has found out.
 type answer struct {
 	head      *head
+	first     *head   // the leader's, with the fields that are not stored; nil: as head
 	object    *object // nil: no response to share
 	variant   rules.Variant
 	shared    bool // others than the leader may have it
@@ -66,8 +68,8 @@ type answer struct {
 // does not end with the request. nil: the store is closed.
 func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d *decision) (*fill, context.Context) {
 	f := &fill{
-		store: s, group: g, sent: cloneHead(req), policy: *req.Policy, auth: w.auth, solo: d.act == actSolo,
-		background: d.act == actStale, old: d.entry, ready: make(chan struct{}),
+		store: s, group: g, tenant: s.tenant(req.Site), sent: cloneHead(req), policy: *req.Policy, auth: w.auth, solo: d.act == actSolo,
+		background: d.act == actStale, old: d.entry, ready: make(chan struct{}), began: time.Now(),
 	}
 	f.version = s.book.Version() // before born: a purge between the two is weighed again, not missed
 	f.born = s.book.Current()
@@ -96,15 +98,15 @@ func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d 
 }
 
 // joinable finds a fill that a request may wait for or read from, with the shard's lock held.
-func (g *group) joinable(fields httpwire.Fields, auth bool, now time.Time) *fill {
+func (g *group) joinable(fields httpwire.Fields, w *wish, now time.Time) *fill {
 	for _, f := range slices.Backward(g.fills) {
-		if f.solo || f.auth != auth || f.outdated() {
+		if f.solo || f.auth != w.auth || f.outdated() {
 			continue
 		}
 		select {
 		case <-f.ready:
 			a := &f.answer
-			if a.shared && a.variant.Match(fields) && a.head.fresh.Fresh(now) {
+			if a.shared && a.variant.Match(fields) && w.fits(&a.head.fresh, now) {
 				return f
 			}
 		default:
@@ -214,20 +216,6 @@ func (f *fill) leave() {
 	}
 }
 
-// wait waits for the answer.
-func (f *fill) wait(ctx context.Context) error {
-	select {
-	case <-f.ready:
-		return nil
-	case <-ctx.Done():
-	}
-	cause := context.Cause(ctx)
-	if errors.Is(cause, context.DeadlineExceeded) {
-		return fault.New(fault.OriginTimeout, cause)
-	}
-	return fault.New(fault.ClientGone, cause)
-}
-
 // lead answers the request that started the fill.
 func (f *fill) lead(ctx context.Context, req *Request, w *wish, result Result) (*httpwire.Response, Result, error) {
 	defer f.leave()
@@ -235,7 +223,18 @@ func (f *fill) lead(ctx context.Context, req *Request, w *wish, result Result) (
 	if f.old != nil {
 		result.Outcome = Expired
 	}
-	if err := f.wait(ctx); err != nil {
+	limit, _ := f.patience(req, w, true)
+	if err := f.wait(ctx, limit); err == errSlow {
+		if resp, result, ok := f.standIn(ctx, req, w, result); ok {
+			f.abandon()
+			return resp, result, nil
+		}
+		err = f.wait(ctx, -1) // purged meanwhile
+		if err != nil {
+			f.abandon()
+			return nil, result, err
+		}
+	} else if err != nil {
 		f.abandon()
 		return nil, result, err
 	}
@@ -259,7 +258,15 @@ func (f *fill) lead(ctx context.Context, req *Request, w *wish, result Result) (
 func (f *fill) join(ctx context.Context, req *Request, w *wish, result Result) (*httpwire.Response, Result, error) {
 	defer f.leave()
 	result.Key, result.Outcome, result.Collapsed = f.group.key, Collapsed, true
-	if err := f.wait(ctx); err != nil {
+	limit, stale := f.patience(req, w, false)
+	if err := f.wait(ctx, limit); err == errSlow {
+		if stale {
+			if resp, result, ok := f.standIn(ctx, req, w, result); ok {
+				return resp, result, nil
+			}
+		}
+		return nil, result, errAlone
+	} else if err != nil {
 		return nil, result, err
 	}
 	a := &f.answer
@@ -279,6 +286,9 @@ func (f *fill) join(ctx context.Context, req *Request, w *wish, result Result) (
 func (f *fill) take(ctx context.Context, req *Request, w *wish, result Result) (*httpwire.Response, Result, error) {
 	a, now := &f.answer, time.Now()
 	src := source{head: a.head, object: a.object, stored: result.Collapsed || a.confirmed}
+	if a.first != nil && !result.Collapsed {
+		src.head = a.first
+	}
 	switch {
 	case a.released:
 		return nil, result, errAgain

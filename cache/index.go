@@ -44,9 +44,10 @@ type entry struct {
 	head    *head         // replaced by a 304
 	variant rules.Variant // the same
 	retry   time.Time     // no background refresh before this
+	standIn time.Time     // the origin has failed: it is not asked again before this
 	dead    atomic.Bool   // purged or invalidated: never to be served again, whoever still points here
 
-	place evict.Node[*entry] // in the shard's order of eviction
+	place evict.Node[*entry] // in the order of eviction of its tenant and shard
 
 	judged uint64        // version of the purges that were last weighed for it; see alive
 	soft   purge.Verdict // of that time
@@ -68,9 +69,8 @@ type shard struct {
 
 	groups map[string]*group              // by key
 	extra  map[string]map[*group]struct{} // by URL part: groups whose key has more than that
-	order  evict.Order[*entry]
 
-	bytes atomic.Int64 // of the order: what the entries of this shard take
+	number int // immutable
 }
 
 func (s *Store) shard(url []byte) *shard {
@@ -139,8 +139,8 @@ func (sh *shard) insert(e *entry, request httpwire.Fields) (kept bool) {
 	}
 	e.object.store.objects.Add(1)
 	e.object.owner.Store(e) // before it is weighed: see form.weigh
-	sh.order.Add(&e.place, e, maphash.String(e.object.store.seed, g.key), e.object.charged())
-	sh.stamp()
+	e.order().Add(&e.place, e, maphash.String(e.object.store.seed, g.key), e.object.charged())
+	sh.stamp(e.object.tenant)
 	return true
 }
 
@@ -152,64 +152,8 @@ func (sh *shard) remove(e *entry) {
 		return
 	}
 	g.entries = slices.Delete(g.entries, i, i+1)
-	sh.order.Remove(&e.place)
-	sh.stamp()
+	e.order().Remove(&e.place)
+	sh.stamp(e.object.tenant)
 	e.object.store.objects.Add(-1)
 	e.object.release()
-}
-
-func (sh *shard) stamp() { sh.bytes.Store(sh.order.Bytes()) }
-
-// reserve takes n bytes of memory, evicting for them. It fails when what is left is in use.
-func (s *Store) reserve(n int64) bool {
-	for {
-		used, limit := s.used.Load(), s.limit.Load()
-		switch {
-		case n > limit:
-			return false
-		case used+n <= limit:
-			if s.used.CompareAndSwap(used, used+n) {
-				return true
-			}
-		case !s.evictOne():
-			return false
-		}
-	}
-}
-
-// evictOne removes an entry that nobody reads from the shard that holds most. It fails when there is none.
-func (s *Store) evictOne() bool {
-	var tried uint32
-	for range s.shards {
-		best, most := -1, int64(0)
-		for i := range s.shards {
-			if n := s.shards[i].bytes.Load(); tried&(1<<i) == 0 && n > most {
-				best, most = i, n
-			}
-		}
-		if best < 0 {
-			return false
-		}
-		if s.shards[best].evict() {
-			s.metrics.evictions.Inc()
-			return true
-		}
-		tried |= 1 << best
-	}
-	return false
-}
-
-// evict removes the entry that goes next.
-func (sh *shard) evict() bool {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	// Readers attach with the lock held, so a count of one, the index's own, stays one.
-	n := sh.order.Victim(func(e *entry) bool { return e.object.idle() })
-	if n == nil {
-		return false
-	}
-	e := n.Value()
-	sh.remove(e)
-	sh.tidy(e.group)
-	return true
 }

@@ -21,6 +21,12 @@ func appendKey(dst []byte, req *Request) ([]byte, int) {
 	url := len(dst) - start
 	if rules.CloudFront(req.Policy) {
 		dst = appendPart(dst, req.Policy.Profile) // its entries do not heed Vary: the other profile must not find them
+		var buf [32]byte
+		value, _ := rules.AppendCodings(buf[:0], req.Head.Fields, codings(req.Policy))
+		dst = appendBytes(dst, value) // a body is never in a coding that was not asked for
+	}
+	if keysCookies(req.Policy) {
+		dst = appendPart(appendPart(dst, "cookies"), selectCookies(req.Head.Fields, req.Policy.KeyCookies))
 	}
 	for _, name := range req.Policy.KeyHeaders {
 		var buf [256]byte
@@ -66,11 +72,17 @@ func appendPart(dst []byte, part string) []byte {
 	return append(append(dst, part...), ',')
 }
 
+func appendBytes(dst, part []byte) []byte {
+	dst = strconv.AppendInt(dst, int64(len(part)), 10)
+	dst = append(dst, ':')
+	return append(append(dst, part...), ',')
+}
+
 // selectQuery is the part of the query that is keyed, and whether there is a query at all. Selected parameters keep their
 // order and bytes. Names are compared as sent: an origin that decodes names may take a%61 for aa, but then it is not keyed
 // and, because the cache forwards what it keys, not seen by the origin either (attack row C03).
 func selectQuery(c *httpwire.Canonical, part *config.KeyPart) (string, bool) {
-	if part.All || !c.HasQuery {
+	if part.All && len(part.Names) == 0 || !c.HasQuery {
 		return c.Query, c.HasQuery
 	}
 	var b strings.Builder
@@ -78,7 +90,7 @@ func selectQuery(c *httpwire.Canonical, part *config.KeyPart) (string, bool) {
 		var pair string
 		pair, rest, more = strings.Cut(rest, "&")
 		name, _, _ := strings.Cut(pair, "=")
-		if !named(part.Names, name) {
+		if !selects(part, name) {
 			continue
 		}
 		if b.Len() > 0 {
@@ -96,14 +108,6 @@ func named(names []string, name string) bool {
 		}
 	}
 	return false
-}
-
-// forwardTarget is the request target of a fill: what is keyed is what is forwarded.
-func forwardTarget(req *Request) string {
-	c := httpwire.Canonical{Path: strings.Clone(req.Canon.Path)}
-	c.Query, c.HasQuery = selectQuery(req.Canon, &req.Policy.KeyQuery)
-	c.Query = strings.Clone(c.Query)
-	return c.Target()
 }
 
 // schemes of a URL that one purge covers.

@@ -4,15 +4,17 @@ import "time"
 
 // Limits of the store (everything that grows has one).
 const (
-	shardCount     = 16              // a power of two; each has one lock
-	maxVariants    = 16              // of one key (attack row C12); the oldest goes
-	maxPasses      = 4096            // keys remembered as not shareable
-	minObjectLimit = 1 << 20         // an object of this size may be stored however small the memory, if it fits
-	firstBlock     = 4 << 10         // bytes; the first block of a body of unknown length
-	blockSize      = 64 << 10        // bytes; every later block
-	maxJoins       = 3               // fills one request waits for before it fetches for itself
-	maxIdleReads   = 100             // reads without a byte or an error before a body counts as broken
-	passTTL        = 5 * time.Second // how long a key is remembered as not shareable
-	errorPassTTL   = time.Second     // the same after an error status, which an attacker can provoke
-	refreshBackoff = time.Second     // between background refreshes of one object that fail
+	shardCount     = 16               // a power of two; each has one lock
+	maxVariants    = 16               // of one key (attack row C12); the oldest goes
+	maxPasses      = 4096             // keys remembered as not shareable
+	minObjectLimit = 1 << 20          // an object of this size may be stored however small the memory, if it fits
+	firstBlock     = 4 << 10          // bytes; the first block of a body of unknown length
+	blockSize      = 64 << 10         // bytes; every later block
+	maxWaiters     = 20_000           // requests that wait for one fetch, where a policy does not say
+	waitTimeout    = 30 * time.Second // how long one waits, where a policy does not say
+	maxJoins       = 3                // fills one request waits for before it fetches for itself
+	maxIdleReads   = 100              // reads without a byte or an error before a body counts as broken
+	passTTL        = 5 * time.Second  // how long a key is remembered as not shareable
+	errorPassTTL   = time.Second      // the same after an error status, which an attacker can provoke
+	refreshBackoff = time.Second      // between background refreshes of one object that fail
 )

@@ -16,11 +16,13 @@ import (
 // Bytes are accounted for as long as somebody can reach them: refs counts the index, the fill and the readers, and the last
 // one gives the charge back. An evicted object that is still being read stays valid, and stays counted.
 type object struct {
-	store *Store
-	total int64 // length announced; -1 unknown
-	refs  atomic.Int32
-	done  atomic.Bool           // complete: blocks and size never change again, and need no lock
-	owner atomic.Pointer[entry] // in the index; nil: it is not there yet
+	store  *Store
+	tenant *tenant
+	total  int64 // length announced; -1 unknown
+	most   int64 // length up to which it is stored
+	refs   atomic.Int32
+	done   atomic.Bool           // complete: blocks and size never change again, and need no lock
+	owner  atomic.Pointer[entry] // in the index; nil: it is not there yet
 
 	mu sync.Mutex // guards the fields below until done
 
@@ -43,8 +45,8 @@ type object struct {
 }
 
 // newObject makes an object that the caller holds one reference to, with charge bytes reserved already, of which base are not body.
-func newObject(s *Store, total, charge, base int64) *object {
-	o := &object{store: s, total: total, charge: charge, base: base}
+func newObject(s *Store, t *tenant, total, charge, base int64) *object {
+	o := &object{store: s, tenant: t, total: total, charge: charge, base: base}
 	o.refs.Store(1)
 	return o
 }
@@ -59,7 +61,7 @@ func (o *object) release() {
 		charge, encoded := o.charge, o.forms
 		o.charge, o.forms = 0, nil
 		o.mu.Unlock()
-		o.store.used.Add(-charge)
+		o.store.charge(o.tenant, -charge)
 		if encoded != nil {
 			for _, f := range encoded {
 				if f != nil {
@@ -149,7 +151,7 @@ func (o *object) extend(need int64) bool {
 	if need <= o.charge {
 		return true
 	}
-	if need-o.base > o.store.maxObject() || !o.store.reserve(need-o.charge) {
+	if need-o.base > o.store.maxObject() || o.size >= o.most || !o.store.reserve(o.tenant, need-o.charge) {
 		return false
 	}
 	o.charge = need
@@ -215,7 +217,7 @@ func (o *object) finish(err error) {
 	}
 	surplus := o.charge - o.base - o.held
 	o.charge -= surplus
-	o.store.used.Add(-surplus)
+	o.store.charge(o.tenant, -surplus)
 	o.done.Store(true)
 }
 

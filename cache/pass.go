@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/rules"
@@ -38,7 +37,12 @@ func (s *Store) remember(key string, auth bool, v *rules.Verdict, status int, no
 // pass sends a request on as it is, with its own context, and returns the response as it is.
 func (s *Store) pass(ctx context.Context, req *Request, origin Origin, result Result) (*httpwire.Response, Result, error) {
 	start := time.Now()
-	resp, err := origin.Fetch(ctx, req.Head)
+	head := req.Head
+	if req.Policy != nil && !req.Policy.Off && (head.Method == "GET" || head.Method == "HEAD") {
+		head = forwardHead(req)
+	}
+	result.ShowKey = req.Policy != nil && req.Policy.ShowKey
+	resp, err := origin.Fetch(ctx, head)
 	if err != nil {
 		return nil, result, err
 	}
@@ -64,22 +68,28 @@ func (s *Store) pass(ctx context.Context, req *Request, origin Origin, result Re
 // passOrStale is pass, with the stored response to fall back on where stale-if-error allows it.
 func (s *Store) passOrStale(ctx context.Context, req *Request, w *wish, origin Origin, result Result, e *entry) (*httpwire.Response, Result, error) {
 	var src source
+	var stored *head
 	if e != nil {
 		sh := e.group.shard
 		sh.mu.Lock()
 		if !e.alive() {
 			e = nil
 		} else {
+			stored = e.head
 			src = source{head: e.current(), object: e.object, stored: true}
 			e.object.hold()
 		}
 		sh.mu.Unlock()
 	}
+	start := time.Now()
 	resp, result, err := s.pass(ctx, req, origin, result)
 	if e == nil {
 		return resp, result, err
 	}
 	now := time.Now()
+	if w.head && err == nil && resp.Status == 200 && stored.status == 200 {
+		s.learn(e, stored, req, arrival{resp: resp, requested: start, received: now})
+	}
 	if (err == nil && !serverError(resp.Status)) || e.gone(src.head) || !src.head.fresh.Fallback(now) || ctx.Err() != nil {
 		e.object.release()
 		return resp, result, err
@@ -106,26 +116,4 @@ func discard(resp *httpwire.Response) {
 	if resp.Done != nil {
 		resp.Done(0, errAbandoned)
 	}
-}
-
-// cloneHead copies what a fill sends, so that it may outlive the request: without preconditions and ranges of the client,
-// because whole objects are stored (RFC 9111 §4.3.1).
-func cloneHead(req *Request) httpwire.Head {
-	h := httpwire.Head{
-		Method:    "GET",
-		Target:    forwardTarget(req),
-		Proto:     req.Head.Proto,
-		Scheme:    strings.Clone(req.Head.Scheme),
-		Authority: strings.Clone(req.Head.Authority),
-		Fields:    make(httpwire.Fields, 0, len(req.Head.Fields)+2),
-	}
-	for i := range req.Head.Fields {
-		switch req.Head.Fields[i].ID {
-		case httpwire.IfNoneMatch, httpwire.IfModifiedSince, httpwire.IfRange, httpwire.Range:
-		default:
-			h.Fields = append(h.Fields, req.Head.Fields[i])
-		}
-	}
-	h.Fields = h.Fields.Clone()
-	return h
 }

@@ -164,13 +164,22 @@ func (s *Store) invalidate(req *Request, resp *httpwire.Response) {
 	if resp.Status < 200 || resp.Status > 399 || rules.CloudFront(req.Policy) {
 		return
 	}
-	s.drop(string(appendURL(nil, req.Site, req.Head.Scheme, req.Canon, req.Policy)))
+	s.dropURL(req, req.Canon)
 	for _, id := range [...]httpwire.ID{httpwire.Location, httpwire.ContentLocation} {
 		if v, ok := resp.Fields.Get(id); ok {
 			if c, ok := sameOrigin(req, v); ok {
-				s.drop(string(appendURL(nil, req.Site, req.Head.Scheme, &c, req.Policy)))
+				s.dropURL(req, &c)
 			}
 		}
+	}
+}
+
+// dropURL removes what is stored for a URL of the request's distribution. Another behavior may key its query in another way: with all of
+// it, or with nothing.
+func (s *Store) dropURL(req *Request, c *httpwire.Canonical) {
+	all, none := config.CachePolicy{KeyQuery: config.KeyPart{All: true}}, config.CachePolicy{}
+	for _, p := range [...]*config.CachePolicy{req.Policy, &all, &none} {
+		s.drop(string(appendURL(nil, req.Site, req.Head.Scheme, c, p)))
 	}
 }
 

@@ -72,8 +72,12 @@ const (
 	ReasonMemory        = "memory"              // no room that is not in use
 	ReasonRefresh       = "stale-while-revalidate"
 	ReasonError         = "stale-if-error"
-	ReasonFailed        = "fetch"      // the origin gave no response
-	ReasonContention    = "contention" // several fetches of others did not suit
+	ReasonErrorKept     = "error-ttl"     // stale-if-error, without asking again so soon
+	ReasonSlow          = "stale-if-slow" // the origin takes its time
+	ReasonMaxStale      = "max-stale"     // the client takes it
+	ReasonWaiters       = "waiters"       // too many wait for the fetch
+	ReasonFailed        = "fetch"         // the origin gave no response
+	ReasonContention    = "contention"    // several fetches of others did not suit
 )
 
 // Result says how a request was answered and why.
@@ -87,16 +91,19 @@ type Result struct {
 	Collapsed bool          // the fetch was another request's
 	FwdStatus int           // status of the origin's response; 0: none
 
+	ShowKey bool // Cache-Status says the key
+
 	varyMiss bool // variants were stored, and none matched
+	demanded bool // a fresh response was stored, and the request wanted a fresher one
 }
 
 // AppendStatus appends one member of a Cache-Status field (RFC 9211) to dst: `eu1; hit; ttl=57` or
 // `eu1; fwd=miss; fwd-status=200; stored`. The node is written as a token when it is one, else as a quoted string.
 func (r *Result) AppendStatus(dst []byte, node string) []byte {
 	dst = appendItem(dst, node)
-	if r.Outcome == Hit || r.Outcome == Stale && r.Reason != ReasonError {
+	if r.Outcome == Hit || r.Outcome == Stale && r.Reason != ReasonError && r.Reason != ReasonSlow {
 		dst = append(dst, "; hit; ttl="...)
-		return strconv.AppendInt(dst, floorSeconds(r.TTL), 10)
+		return r.appendKey(strconv.AppendInt(dst, floorSeconds(r.TTL), 10))
 	}
 	dst = append(dst, "; fwd="...)
 	dst = append(dst, r.forward()...)
@@ -114,7 +121,15 @@ func (r *Result) AppendStatus(dst []byte, node string) []byte {
 		dst = append(dst, "; detail="...)
 		dst = appendItem(dst, r.Reason)
 	}
-	return dst
+	return r.appendKey(dst)
+}
+
+// appendKey appends the key as a string (RFC 9211 §2.7), if it is to be shown.
+func (r *Result) appendKey(dst []byte) []byte {
+	if !r.ShowKey || r.Key == "" {
+		return dst
+	}
+	return appendString(append(dst, "; key="...), r.Key)
 }
 
 // forward is the word of RFC 9211 §2.2.
@@ -129,6 +144,9 @@ func (r *Result) forward() string {
 		}
 		return "bypass"
 	case Stale, Revalidated, Expired:
+		if r.demanded {
+			return "request"
+		}
 		return "stale"
 	}
 	if r.varyMiss {
@@ -137,12 +155,16 @@ func (r *Result) forward() string {
 	return "miss"
 }
 
-// appendItem writes s as an sf-token when it is one, else as an sf-string (RFC 9651 §4.1.6 and §4.1.7). Bytes that a string
-// may not hold become question marks.
+// appendItem writes s as an sf-token when it is one, else as an sf-string (RFC 9651 §4.1.6 and §4.1.7).
 func appendItem(dst []byte, s string) []byte {
 	if isToken(s) {
 		return append(dst, s...)
 	}
+	return appendString(dst, s)
+}
+
+// appendString writes s as an sf-string. Bytes that a string may not hold become question marks.
+func appendString(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	for i := range len(s) {
 		c := s[i]

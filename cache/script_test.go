@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 	transcript "github.com/meridian-edge/meridian/internal/script"
 )
@@ -21,7 +22,8 @@ import (
 //
 //	origin STATUS ['Field: value'...] [body]   what the origin says from here on; `origin error`: nothing
 //	delay DURATION                             how long it takes for that
-//	policy NAME=DURATION...                    min, default, max, swr, sie of the behavior, from here on
+//	policy NAME=VALUE...                       of the behavior, from here on: durations min, default, max, swr, sie, slow, error, wait; profile,
+//	                                           honour, targeted, heuristic, waiters, query, cookies, headers, max-object, show-key
 //	get|head|post PATH ['Field: value'...]     a request; prints status, outcome, Age and body, then Cache-Status
 //	together N PATH ['Field: value'...]        N requests at once; prints when all were answered, and how many how
 //	sleep DURATION                             time passes
@@ -161,15 +163,7 @@ func (p *performance) ask(t *testing.T, method string, args []string) string {
 	}
 	req := request(strings.ToUpper(method)+" https://example.org"+args[0], lines...)
 	for _, change := range p.change {
-		name, value, _ := strings.Cut(change, "=")
-		limits := map[string]*time.Duration{
-			"min": &req.Policy.MinTTL, "default": &req.Policy.DefaultTTL, "max": &req.Policy.MaxTTL,
-			"swr": &req.Policy.StaleWhileRevalidate, "sie": &req.Policy.StaleIfError,
-		}
-		if limits[name] == nil {
-			t.Fatalf("unknown limit %q", name)
-		}
-		*limits[name] = duration(t, value)
+		adjust(t, req.Policy, change)
 	}
 	g := serve(t, p.store, req, p.origin)
 	if g.err != nil {
@@ -182,19 +176,77 @@ func (p *performance) ask(t *testing.T, method string, args []string) string {
 	if g.body != "" {
 		out += ": " + g.body
 	}
+	for _, name := range []string{"Set-Cookie", "X-A"} {
+		if value := field(g, name); value != "" {
+			out += ", " + name + ": " + value
+		}
+	}
 	if g.short != nil {
 		out += fmt.Sprintf(" (cut short: %v)", g.short)
 	}
 	return out + "\n" + g.status() + "\n"
 }
 
-// together makes requests at once and counts the answers that are alike.
-func (p *performance) together(t *testing.T, args []string) string {
+// adjust changes one thing of a policy.
+func adjust(t *testing.T, policy *config.CachePolicy, change string) {
 	t.Helper()
-	n, err := strconv.Atoi(args[0])
+	name, value, _ := strings.Cut(change, "=")
+	limits := map[string]*time.Duration{
+		"min": &policy.MinTTL, "default": &policy.DefaultTTL, "max": &policy.MaxTTL, "error": &policy.ErrorTTL,
+		"swr": &policy.StaleWhileRevalidate, "sie": &policy.StaleIfError, "slow": &policy.StaleIfSlow, "wait": &policy.WaitTimeout,
+	}
+	names := func() *config.KeyPart {
+		part := config.KeyPart{All: value == "all"}
+		if except, ok := strings.CutPrefix(value, "-"); ok {
+			part.All, value = true, except
+		}
+		if value != "all" && value != "none" {
+			part.Names = strings.Split(value, ",")
+		}
+		return &part
+	}
+	switch name {
+	case "profile":
+		policy.Profile = value
+	case "honour":
+		policy.HonourRequest = value == "on"
+	case "show-key":
+		policy.ShowKey = value == "on"
+	case "targeted":
+		policy.Targeted = []string{value}
+	case "heuristic":
+		policy.HeuristicPercent, policy.HeuristicMax = number(t, value), 24*time.Hour
+	case "waiters":
+		policy.MaxWaiters = number(t, value)
+	case "max-object":
+		policy.MaxObject = int64(number(t, value))
+	case "query":
+		policy.KeyQuery = *names()
+	case "cookies":
+		policy.KeyCookies = names()
+	case "headers":
+		policy.KeyHeaders = strings.Split(value, ",")
+	default:
+		if limits[name] == nil {
+			t.Fatalf("unknown limit %q", name)
+		}
+		*limits[name] = duration(t, value)
+	}
+}
+
+func number(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return n
+}
+
+// together makes requests at once and counts the answers that are alike.
+func (p *performance) together(t *testing.T, args []string) string {
+	t.Helper()
+	n := number(t, args[0])
 	answers := make([]string, n)
 	began := time.Now()
 	var wg sync.WaitGroup
@@ -219,7 +271,8 @@ func (p *performance) together(t *testing.T, args []string) string {
 func (p *performance) saw() string {
 	h := p.origin.last()
 	out := h.Method + " " + h.Target
-	for _, id := range []httpwire.ID{httpwire.IfNoneMatch, httpwire.IfModifiedSince, httpwire.Range, httpwire.CacheControl} {
+	for _, id := range []httpwire.ID{httpwire.IfNoneMatch, httpwire.IfModifiedSince, httpwire.Range, httpwire.CacheControl,
+		httpwire.AcceptEncoding, httpwire.AcceptLanguage, httpwire.Cookie} {
 		if value, ok := h.Fields.Joined(id); ok {
 			out += fmt.Sprintf(", %s: %s", id, value)
 		}

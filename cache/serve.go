@@ -38,56 +38,6 @@ func (s *Store) Lookup(req *Request) (resp *httpwire.Response, result Result, ok
 // keyBuffer is room for the key of an ordinary request on the stack.
 const keyBuffer = 512
 
-// wish is what a request's own fields say to the cache.
-type wish struct {
-	head         bool // HEAD
-	ranged       bool // Range
-	auth         bool // Authorization
-	noStore      bool
-	onlyIfCached bool
-	alone        bool // it has waited for others often enough
-}
-
-// readWish reads a request in one pass. The reason is not empty when the store has nothing to do with it.
-func readWish(req *Request) (w wish, reason string) {
-	if req.Policy == nil || req.Policy.Off {
-		return w, ReasonOff
-	}
-	switch req.Head.Method {
-	case "GET":
-	case "HEAD":
-		w.head = true
-	default:
-		return w, ReasonMethod
-	}
-	for i := range req.Head.Fields {
-		f := &req.Head.Fields[i]
-		switch f.ID {
-		case httpwire.Range:
-			w.ranged = !w.head // RFC 9110 §14.2: Range is for GET only
-		case httpwire.Authorization:
-			w.auth = true
-		case httpwire.IfMatch, httpwire.IfUnmodifiedSince:
-			return w, ReasonPrecondition
-		case httpwire.ContentLength:
-			if f.Value != "0" {
-				return w, ReasonBody
-			}
-		case httpwire.TransferEncoding:
-			return w, ReasonBody
-		case httpwire.Upgrade:
-			return w, ReasonUpgrade
-		case httpwire.CacheControl:
-			if !rules.CloudFront(req.Policy) {
-				var d rules.Directives
-				d.Parse(f.Value)
-				w.noStore, w.onlyIfCached = w.noStore || d.NoStore, w.onlyIfCached || d.OnlyIfCached
-			}
-		}
-	}
-	return w, ""
-}
-
 // action is what a decision tells to do.
 type action uint8
 
@@ -107,6 +57,7 @@ type decision struct {
 	entry    *entry // the stored response the request selects; nil: none
 	fill     *fill  // actJoin
 	refresh  bool   // actStale: start one
+	demanded bool   // the entry is fresh, but not enough for the request
 	reason   string
 	bypass   bool // actPass: the store has no say; else it looked and found nothing
 	varyMiss bool // variants are stored, and none matches
@@ -120,19 +71,14 @@ func (s *Store) decide(g *group, key []byte, req *Request, w *wish, now time.Tim
 		d.entry = g.find(req.Head.Fields)
 		d.varyMiss = d.entry == nil && slices.ContainsFunc(g.entries, (*entry).alive)
 	}
-	alone := w.alone
+	alone := w.alone || rules.CloudFront(req.Policy) && keysCookies(req.Policy) // that service does not collapse these
 	if e := d.entry; e != nil {
-		fresh := e.freshness()
-		switch {
-		case fresh.Fresh(now):
-			d.act = actHit
-			return d
-		case fresh.Refreshable(now):
-			d.act, d.reason = actStale, ReasonRefresh
-			d.refresh = !now.Before(e.retry) && !g.refreshing(e)
+		if d.fromStore(e, w, now) {
+			d.refresh = d.reason == ReasonRefresh && !now.Before(e.retry) && !g.refreshing(e)
 			return d
 		}
 		// What is validated on every use cannot be shared: each request asks for itself.
+		fresh := e.freshness()
 		alone = alone || fresh.NoCache || fresh.Lifetime <= fresh.InitialAge
 	}
 	switch {
@@ -144,9 +90,16 @@ func (s *Store) decide(g *group, key []byte, req *Request, w *wish, now time.Tim
 		return d
 	}
 	if g != nil && !alone {
-		if d.fill = g.joinable(req.Head.Fields, w.auth, now); d.fill != nil {
+		if d.fill = g.joinable(req.Head.Fields, w, now); d.fill != nil && !d.fill.crowded(req.Policy) {
 			d.act = actJoin
 			return d
+		}
+		if d.fill != nil {
+			d.fill, alone = nil, true
+			if d.entry != nil && w.ask == nil && d.entry.freshness().Usable(now) {
+				d.act, d.reason = actStale, ReasonWaiters
+				return d
+			}
 		}
 	}
 	switch p, marked := s.passes.Peek(passKey(key, w.auth)); {
@@ -162,6 +115,27 @@ func (s *Store) decide(g *group, key []byte, req *Request, w *wish, now time.Tim
 	return d
 }
 
+// fromStore decides whether the entry answers without the origin, with the shard's lock held.
+func (d *decision) fromStore(e *entry, w *wish, now time.Time) bool {
+	fresh := e.freshness()
+	d.demanded = fresh.Fresh(now)
+	switch {
+	case w.fits(fresh, now):
+		d.act, d.demanded = actHit, false
+	case w.ask != nil && fresh.Satisfies(w.ask, now):
+		d.act, d.reason = actStale, ReasonMaxStale
+	case w.ask != nil:
+		return false
+	case fresh.Refreshable(now):
+		d.act, d.reason = actStale, ReasonRefresh
+	case now.Before(e.standIn) && fresh.Fallback(now):
+		d.act, d.reason = actStale, ReasonErrorKept
+	default:
+		return false
+	}
+	return true
+}
+
 // hit answers a fresh hit.
 func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Response, Result, bool) {
 	sh := s.shard(key[:url])
@@ -173,15 +147,15 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 		return nil, Result{}, false
 	}
 	e := g.find(req.Head.Fields)
-	if e == nil || !e.freshness().Fresh(now) {
+	if e == nil || !w.fits(e.freshness(), now) {
 		sh.mu.Unlock()
 		return nil, Result{}, false
 	}
-	sh.order.Touch(&e.place)
+	e.order().Touch(&e.place)
 	h, o := e.current(), e.object
 	o.hold()
 	sh.mu.Unlock()
-	result := Result{Outcome: Hit, Key: g.key, TTL: h.fresh.TTL(now), Age: h.fresh.Age(now)}
+	result := Result{Outcome: Hit, Key: g.key, TTL: h.fresh.TTL(now), Age: h.fresh.Age(now), ShowKey: req.Policy.ShowKey}
 	return respond(context.Background(), req, w, source{head: h, object: o, age: result.Age, stored: true}), result, true
 }
 
@@ -198,7 +172,10 @@ func (s *Store) serve(ctx context.Context, req *Request, origin Origin) (*httpwi
 	for joins := 0; joins <= maxJoins+1; joins++ {
 		w.alone = joins >= maxJoins
 		resp, result, err := s.attempt(ctx, req, &w, key, url, origin)
-		if !errors.Is(err, errAgain) {
+		switch {
+		case errors.Is(err, errAlone):
+			joins = maxJoins - 1
+		case !errors.Is(err, errAgain):
 			return resp, result, err
 		}
 	}
@@ -207,6 +184,9 @@ func (s *Store) serve(ctx context.Context, req *Request, origin Origin) (*httpwi
 
 // errAgain says that a fill could not answer this request, which should look again.
 var errAgain = errors.New("look again")
+
+// errAlone says that a request has waited for others for as long as it may.
+var errAlone = errors.New("fetch alone")
 
 // attempt decides once and does what was decided.
 func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, url int, origin Origin) (*httpwire.Response, Result, error) {
@@ -222,7 +202,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 	var run context.Context
 	switch d.act {
 	case actHit, actStale:
-		sh.order.Touch(&d.entry.place)
+		d.entry.order().Touch(&d.entry.place)
 		src.object.hold()
 		if d.refresh {
 			f, run = s.newFill(ctx, sh.group(key, url), req, w, &d)
@@ -235,7 +215,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 	}
 	sh.mu.Unlock()
 
-	result := Result{Reason: d.reason, varyMiss: d.varyMiss}
+	result := Result{Reason: d.reason, varyMiss: d.varyMiss, demanded: d.demanded, ShowKey: req.Policy.ShowKey}
 	switch d.act {
 	case actHit, actStale:
 		if f != nil {

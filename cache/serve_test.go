@@ -154,6 +154,20 @@ func TestInvalidation(t *testing.T) {
 	f("TRACE", "200 ok")
 }
 
+// TestInvalidationAcrossBehaviors: what Location names goes, however the behavior that stored it keys the query (RFC 9111 §4.4).
+func TestInvalidationAcrossBehaviors(t *testing.T) {
+	none := func(r *cache.Request) *cache.Request {
+		return with(r, func(p *config.CachePolicy) { p.KeyQuery = config.KeyPart{} })
+	}
+	s, o := newStore(t, 1<<20), always("200 x | Cache-Control: max-age=60")
+	want(t, s, none(get("/list?page=1")), o, "x", cache.Miss)
+	want(t, s, get("/item?id=7"), o, "x", cache.Miss)
+	serve(t, s, request("POST https://example.org/new"), always("303 | Location: /list?page=2"))
+	serve(t, s, none(request("POST https://example.org/new")), always("303 | Location: /item?id=7"))
+	want(t, s, none(get("/list?page=1")), o, "x", cache.Miss)
+	want(t, s, get("/item?id=7"), o, "x", cache.Miss)
+}
+
 // TestPurge: one URL with all that varies below it, both schemes, and nothing else.
 func TestPurge(t *testing.T) {
 	s := newStore(t, 1<<20)

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"time"
 
@@ -49,7 +50,7 @@ func (f *fill) work(ctx context.Context, origin Origin) {
 func (f *fill) fetch(ctx context.Context, origin Origin, conditional bool) (arrival, error) {
 	sent := f.sent
 	sent.Fields = slices.Clone(f.sent.Fields)
-	if conditional {
+	if conditional && !(rules.CloudFront(&f.policy) && keysCookies(&f.policy)) { // that service asks without conditions where cookies count
 		rules.AddValidators(&sent.Fields, f.oldHead.fields)
 	}
 	in := arrival{requested: time.Now()}
@@ -97,8 +98,12 @@ func (f *fill) postpone() {
 		return
 	}
 	sh := f.group.shard
+	now := time.Now()
 	sh.mu.Lock()
-	f.old.retry = time.Now().Add(refreshBackoff)
+	f.old.retry = now.Add(refreshBackoff)
+	if rules.CloudFront(&f.policy) {
+		f.old.standIn = now.Add(f.policy.ErrorTTL)
+	}
 	sh.mu.Unlock()
 }
 
@@ -109,8 +114,12 @@ func (f *fill) confirm(in arrival) bool {
 	if f.old == nil || !rules.Confirms(in.resp.Fields, f.oldHead.fields) {
 		return false
 	}
-	fields := rules.Update(f.oldHead.fields, in.resp.Fields, in.received)
-	v := f.verdict(f.oldHead.status, withAge(fields, in.resp.Fields), in)
+	all := rules.Update(f.oldHead.fields, in.resp.Fields, in.received)
+	v := f.verdict(f.oldHead.status, withAge(all, in.resp.Fields), in)
+	fields := all
+	if len(v.Hidden) > 0 {
+		fields = rules.Update(f.oldHead.fields, in.resp.Fields, in.received, v.Hidden...)
+	}
 	fresh := &head{status: f.oldHead.status, fields: fields, fresh: v.Fresh, born: f.born, tags: f.oldHead.tags}
 	if tags := readTags(in.resp.Fields, f.store.tagFields); len(tags) > 0 {
 		fresh.tags = tags
@@ -121,9 +130,10 @@ func (f *fill) confirm(in arrival) bool {
 	if f.policyIgnoresVary() {
 		a.variant = nil
 	}
+	a.first = fresh.withFields(all, v.Hidden)
 	base := fresh.cost(f.group.key, a.variant)
 	growth := max(0, base-f.oldHead.cost(f.group.key, f.old.variantNow()))
-	if v.Store && !f.store.reserve(growth) {
+	if v.Store && !f.store.reserve(f.old.object.tenant, growth) {
 		v, a.shared, a.reason = rules.Verdict{Reason: ReasonMemory}, false, ReasonMemory
 	}
 	if !f.replaceHead(&a, v, base, growth) {
@@ -148,12 +158,12 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 		growth = 0
 	}
 	if !e.alive() || f.purged.Load() || i < 0 && v.Store && a.shared {
-		f.store.used.Add(-growth)
+		f.store.charge(e.object.tenant, -growth)
 		// Replaced, not purged: the newer one answers everybody who looks again.
 		return false
 	}
 	if i < 0 {
-		f.store.used.Add(-growth)
+		f.store.charge(e.object.tenant, -growth)
 		return true
 	}
 	if !v.Store {
@@ -161,12 +171,12 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 		sh.remove(e)
 		return true
 	}
-	f.store.used.Add(e.object.recharge(base) - growth)
+	f.store.charge(e.object.tenant, e.object.recharge(base)-growth)
 	e.head, e.variant, e.judged, e.soft = a.head, a.variant, 0, purge.Verdict{}
 	f.group.entries = slices.Insert(slices.Delete(f.group.entries, i, i+1), 0, e)
-	sh.order.Touch(&e.place)
-	sh.order.Resize(&e.place, e.object.charged())
-	sh.stamp()
+	e.order().Touch(&e.place)
+	e.order().Resize(&e.place, e.object.charged())
+	sh.stamp(e.object.tenant)
 	return true
 }
 
@@ -194,19 +204,29 @@ func (f *fill) verdict(status int, fields httpwire.Fields, in arrival) rules.Ver
 	})
 }
 
+// withFields is h with other fields, nil when nothing is hidden.
+func (h *head) withFields(fields httpwire.Fields, hidden []string) *head {
+	if len(hidden) == 0 {
+		return nil
+	}
+	own := *h
+	own.fields = fields
+	return &own
+}
+
 // judge publishes a response that is not about a stored one: to be stored and shared, or for the leader alone.
 func (f *fill) judge(ctx context.Context, in arrival) {
 	v := f.verdict(in.resp.Status, in.resp.Fields, in)
 	var o *object
 	h, variant := &head{}, rules.Variant(nil)
 	if v.Store {
-		h = &head{status: in.resp.Status, fields: rules.KeepFields(in.resp.Fields, in.received), fresh: v.Fresh,
+		h = &head{status: in.resp.Status, fields: rules.KeepFields(in.resp.Fields, in.received, v.Hidden...), fresh: v.Fresh,
 			aged: in.resp.Fields.Has(httpwire.Age), born: f.born, tags: readTags(in.resp.Fields, f.store.tagFields)}
 		if !f.policyIgnoresVary() {
 			variant = rules.NewVariant(f.sent.Fields, h.fields)
 		}
 		var reason string
-		if o, reason = f.store.admit(in.resp, h.cost(f.group.key, variant)); o == nil {
+		if o, reason = f.admit(in.resp, h.cost(f.group.key, variant)); o == nil {
 			v = rules.Verdict{Reason: reason, Fresh: v.Fresh}
 		}
 	}
@@ -220,6 +240,9 @@ func (f *fill) judge(ctx context.Context, in arrival) {
 		return
 	}
 	a := answer{head: h, object: o, variant: variant, shared: v.Shared, status: in.resp.Status}
+	if len(v.Hidden) > 0 {
+		a.first = h.withFields(rules.KeepFields(in.resp.Fields, in.received), v.Hidden)
+	}
 	e := &entry{group: f.group, variant: variant, object: o, head: h}
 	if o.total == 0 {
 		// There is nothing to stream, so whoever has the answer may ask again at once: it finds the response stored.
@@ -233,20 +256,26 @@ func (f *fill) judge(ctx context.Context, in arrival) {
 
 // admit reserves memory for a response whose head and place in the index cost base: all of it when its length is known, and a
 // block when it is not.
-func (s *Store) admit(resp *httpwire.Response, base int64) (*object, string) {
+func (f *fill) admit(resp *httpwire.Response, base int64) (*object, string) {
+	s, most := f.store, f.policy.MaxObject
 	first, total := int64(blockSize), resp.Length
 	if resp.Body == nil {
 		first, total = 0, max(total, 0)
 	} else if total >= 0 {
 		first = total/blockSize*blockSize + allocated(total%blockSize)
 	}
+	if most <= 0 {
+		most = math.MaxInt64
+	}
 	switch {
-	case total > s.maxObject():
+	case total > min(most, s.maxObject()):
 		return nil, ReasonSize
-	case !s.reserve(base + first):
+	case !s.reserve(f.tenant, base+first):
 		return nil, ReasonMemory
 	}
-	return newObject(s, total, base+first, base), ""
+	o := newObject(s, f.tenant, total, base+first, base)
+	o.most = most
+	return o, ""
 }
 
 // hand gives a response that may not be shared to the leader, if it is still there. What it replaces is not served again.

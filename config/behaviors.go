@@ -3,7 +3,6 @@ package config
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/meridian-edge/meridian/internal/yamldoc"
 )
@@ -123,106 +122,4 @@ func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return r > '~' || !isAlnum(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 	})
-}
-
-const (
-	defaultStaleIfError  = time.Hour
-	cloudFrontDefaultTTL = day
-	cloudFrontMaxTTL     = year
-	longestTTL           = 10 * year
-)
-
-func defaultCachePolicy() CachePolicy {
-	return CachePolicy{Profile: "rfc9111", KeyQuery: KeyPart{All: true}, StaleIfError: defaultStaleIfError}
-}
-
-// readCachePolicy reads off, on or a mapping.
-func readCachePolicy(c cursor) (CachePolicy, bool) {
-	p := defaultCachePolicy()
-	if c.Single() {
-		on, ok := c.PlainSwitch()
-		if !ok {
-			c.Errorf("%s is neither on, off nor a mapping", c.Shown())
-			return p, false
-		}
-		p.Off = !on
-		return p, true
-	}
-	o := c.Object("profile", "min_ttl", "default_ttl", "max_ttl", "key", "stale_if_error", "stale_while_revalidate")
-	o.Enum("profile", &p.Profile, "rfc9111", "cloudfront")
-	readTTLs(o, &p)
-	o.Duration("stale_if_error", &p.StaleIfError, 0, longestTTL)
-	o.Duration("stale_while_revalidate", &p.StaleWhileRevalidate, 0, longestTTL)
-	if key, found := o.Get("key"); found {
-		ko := key.Object("query", "headers")
-		yamldoc.Set(ko, "query", &p.KeyQuery, readQueryKey)
-		yamldoc.Set(ko, "headers", &p.KeyHeaders, readHeaderNames)
-	}
-	return p, o.OK()
-}
-
-// readTTLs reads the three bounds. In the cloudfront profile those not given follow AWS, kept in order with those given.
-func readTTLs(o object, p *CachePolicy) {
-	minOK := o.Duration("min_ttl", &p.MinTTL, 0, longestTTL)
-	defaultOK := o.Duration("default_ttl", &p.DefaultTTL, 0, longestTTL)
-	maxOK := o.Duration("max_ttl", &p.MaxTTL, 0, longestTTL)
-	limited := maxOK && p.MaxTTL > 0
-	switch {
-	case limited && minOK && p.MinTTL > p.MaxTTL:
-		c, _ := o.Get("min_ttl")
-		c.Errorf("%s is above max_ttl", c.Shown())
-	case limited && defaultOK && p.DefaultTTL > p.MaxTTL:
-		c, _ := o.Get("default_ttl")
-		c.Errorf("%s is above max_ttl", c.Shown())
-	case minOK && defaultOK && p.DefaultTTL > 0 && p.DefaultTTL < p.MinTTL:
-		c, _ := o.Get("default_ttl")
-		c.Errorf("%s is below min_ttl", c.Shown())
-	}
-	if p.Profile != "cloudfront" {
-		return
-	}
-	if !o.Has("max_ttl") {
-		p.MaxTTL = max(cloudFrontMaxTTL, p.MinTTL, p.DefaultTTL)
-	}
-	if !o.Has("default_ttl") {
-		p.DefaultTTL = max(cloudFrontDefaultTTL, p.MinTTL)
-		if p.MaxTTL > 0 {
-			p.DefaultTTL = min(p.DefaultTTL, p.MaxTTL)
-		}
-	}
-}
-
-// readQueryKey reads all, none or a list of parameter names.
-func readQueryKey(c cursor) (KeyPart, bool) {
-	if c.Single() {
-		s, ok := c.Enum("all", "none")
-		return KeyPart{All: s == "all"}, ok
-	}
-	items, ok := c.Items()
-	var part KeyPart
-	for _, item := range items {
-		name, nameOK := item.Text()
-		if nameOK && slices.Contains(part.Names, name) {
-			item.Errorf("%s is listed twice", item.Shown())
-		}
-		part.Names = append(part.Names, name)
-	}
-	return part, ok
-}
-
-func readHeaderNames(c cursor) ([]string, bool) {
-	items, ok := c.Items()
-	var list []string
-	for _, item := range items {
-		s, nameOK := item.Text()
-		name := strings.ToLower(s)
-		switch {
-		case nameOK && !isToken(s):
-			item.Errorf("%s is not a field name", item.Shown())
-		case nameOK && slices.Contains(list, name):
-			item.Errorf("%s is listed twice", item.Shown())
-		}
-		list = append(list, name)
-	}
-	return list, ok
 }

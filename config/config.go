@@ -308,6 +308,15 @@ type Distribution struct {
 	Certificate Certificate
 	Origins     []Origin
 	Behaviors   []Behavior // first match wins; the last matches everything
+	Errors      []ErrorObject
+	Quota       int64 // bytes of the cache's memory; 0: what is left by those with one
+}
+
+// ErrorObject is what clients get instead of an error of an origin.
+type ErrorObject struct {
+	Status int    // of the error
+	Path   string // what is fetched instead, through the behavior that matches it; empty: nothing
+	As     int    // the status clients see
 }
 
 // Certificate says where a distribution's certificate comes from. Zero: self-signed when an https listener exists.
@@ -349,14 +358,33 @@ type CachePolicy struct {
 	MaxTTL               time.Duration // upper bound; 0: none
 	KeyQuery             KeyPart
 	KeyHeaders           []string // lower case; extra request fields in the key
+	KeyCookies           *KeyPart // nil: cookies are not in the key, and forwarded; else those selected are in it, and only they are forwarded
+	ForwardAll           bool     // what is left out of the key is forwarded all the same
 	StaleIfError         time.Duration
 	StaleWhileRevalidate time.Duration
+	StaleIfSlow          time.Duration // how long the origin has before a stale response stands in for it; 0: as long as it takes
+	ErrorTTL             time.Duration // freshness of errors that state none; cloudfront: the least of any error; 0: none
+	ErrorTTLs            []ErrorTTL    // instead of ErrorTTL, by status
+	Targeted             []string      // lower case; fields that come before Cache-Control (RFC 9213), in this order
+	HeuristicPercent     int           // of the time since Last-Modified, as freshness of a response that states none; 0: none
+	HeuristicMax         time.Duration // upper bound of that
+	HonourRequest        bool          // clients' max-age, min-fresh, max-stale and no-cache count
+	ShowKey              bool          // Cache-Status says the key
+	MaxObject            int64         // bytes of the largest body that is stored; 0: what the store allows
+	MaxWaiters           int           // requests that wait for one fetch; 0: 20000
+	WaitTimeout          time.Duration // how long one waits; 0: 30s
+}
+
+// ErrorTTL is how long errors of one status are fresh.
+type ErrorTTL struct {
+	Status int
+	TTL    time.Duration
 }
 
 // KeyPart selects named parts of a request for the cache key.
 type KeyPart struct {
-	All   bool // every one, as sent (the default for the query)
-	Names []string
+	All   bool     // every one but Names, as sent (the default for the query)
+	Names []string // without All: these
 }
 
 // The parts of a zone are their own package's. They are as much a part of a Config as the types here.

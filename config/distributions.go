@@ -24,7 +24,7 @@ func (d *document) distributions(top object) ([]Distribution, []Pool) {
 
 func (d *document) distribution(c cursor, taken map[string]cursor) (Distribution, []Pool) {
 	dist := Distribution{Name: c.Key()}
-	o := c.Object("domains", "certificate", "origins", "behaviors")
+	o := c.Object("domains", "certificate", "origins", "behaviors", "errors", "cache")
 	if domains, found := o.Need("domains"); found {
 		dist.Domains = d.domains(domains, taken)
 	}
@@ -34,6 +34,10 @@ func (d *document) distribution(c cursor, taken map[string]cursor) (Distribution
 	origins, pools := d.origins(o, dist.Name)
 	dist.Origins = origins
 	dist.Behaviors = d.behaviors(o, origins)
+	readErrorObjects(o, &dist)
+	if c, found := o.Get("cache"); found {
+		c.Object("quota").Size("quota", &dist.Quota, 1<<20, 1<<50)
+	}
 	return dist, pools
 }
 

@@ -59,6 +59,7 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	a.cache = cache.New(cache.Options{
 		Memory: cfg.Cache.Memory, Node: proxy.Token(cfg.Edge.Name), Log: o.Log, Registerer: registry, Purges: a.purges,
 	})
+	a.cache.SetQuotas(quotas(cfg))
 	a.origin = origin.NewTransport(origin.Options{Log: o.Log, Registerer: registry})
 	a.taps = tap.NewMetrics(registry)
 	a.http = proxy.NewMetrics(registry)

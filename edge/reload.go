@@ -143,6 +143,7 @@ func (n *Node) settle(old, next *snapshot, opened []*listener) {
 	n.organs.checker.Apply(next.plan)
 	n.organs.fleet.SetRule(healthcheck.RuleOf(next.cfg.Quorum), next.cfg.Quorum.References...)
 	n.organs.cache.SetMemory(next.cfg.Cache.Memory)
+	n.organs.cache.SetQuotas(quotas(next.cfg))
 	n.organs.origin.Keep(next.router.Targets())
 	n.organs.discover.Apply(next.cfg)
 	n.organs.places.settle(next.placeData, next.cfg)
@@ -261,4 +262,15 @@ func stamp(path string) fileStamp {
 		return fileStamp{}
 	}
 	return fileStamp{info.ModTime(), info.Size()}
+}
+
+// quotas are the shares of the cache's memory that distributions have to themselves.
+func quotas(cfg *config.Config) map[string]int64 {
+	shares := map[string]int64{}
+	for i := range cfg.Distributions {
+		if d := &cfg.Distributions[i]; d.Quota > 0 {
+			shares[d.Name] = d.Quota
+		}
+	}
+	return shares
 }

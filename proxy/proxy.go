@@ -57,6 +57,7 @@ type Router struct {
 type site struct {
 	name      string
 	behaviors []behavior
+	errors    []config.ErrorObject
 }
 
 // behavior is a config.Behavior with its origin resolved.
@@ -145,7 +146,7 @@ func (r *Router) buildSite(cfg *config.Config, dist *config.Distribution, trees 
 		targets[o.Name], spreads[o.Name] = t, newSpread(pool, r.deps.Origin.Secret())
 		r.targets = append(r.targets, t)
 	}
-	s := &site{name: dist.Name}
+	s := &site{name: dist.Name, errors: dist.Errors}
 	for i := range dist.Behaviors {
 		b := &dist.Behaviors[i]
 		t := targets[b.Origin]
@@ -227,6 +228,9 @@ func (t *transaction) run(ctx context.Context) (*httpwire.Response, error) {
 		return response, err
 	}
 	response, err := t.get(ctx)
+	if instead := t.errorObject(ctx, response, err); instead != nil {
+		response, err = instead, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -238,6 +242,7 @@ func (t *transaction) run(ctx context.Context) (*httpwire.Response, error) {
 // get is the fetch phase: the cache answers, or asks the origin through fetch.
 func (t *transaction) get(ctx context.Context) (*httpwire.Response, error) {
 	t.prepareFetch()
+	defer t.fetch.informNoMore()
 	if t.behavior.Cache.Off {
 		t.result = cache.Result{Outcome: cache.Bypass, Reason: "cache off"}
 		return t.fetch.Fetch(ctx, &t.x.Head)

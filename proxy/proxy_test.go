@@ -264,7 +264,7 @@ func TestFieldsOfEverySpellingArrive(t *testing.T) {
 		}
 		w.Header()["ETag"] = []string{`"1"`}
 		w.Header()["WWW-Authenticate"] = []string{"Basic"}
-		w.Header()["CDN-Cache-Control"] = []string{"max-age=1"}
+		w.Header()["CDN-Cache-Control"] = []string{"max-age=0"}
 		w.Header()["x-lower"] = []string{"1"}
 		w.Header().Set("Cache-Control", "max-age=0")
 	})

@@ -160,7 +160,7 @@ func (t *transaction) prepareFetch() {
 		fields.Add(httpwire.MaxForwards, strconv.Itoa(forwards-1))
 	}
 	t.negotiate()
-	t.fetch = fetch{router: r, target: t.behavior.target, canon: x.Canon, scheme: x.Head.Scheme}
+	t.fetch = fetch{router: r, target: t.behavior.target, canon: x.Canon, scheme: x.Head.Scheme, inform: x.Inform}
 	t.spreadKeys()
 	if m := x.Head.Method; m != "GET" && m != "HEAD" || !cacheable {
 		t.fetch.body, t.fetch.length = x.Body, x.Length // a cacheable GET has no body upstream (attack row C02)

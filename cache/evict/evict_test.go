@@ -5,8 +5,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/meridian-edge/meridian/cache/evict"
 	"github.com/meridian-edge/meridian/bench/traces"
+	"github.com/meridian-edge/meridian/cache/evict"
 )
 
 // Whatever is added, used, resized and removed: the sums are right, a victim is one that may go, and there is one as long as any may.

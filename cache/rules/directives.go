@@ -11,18 +11,27 @@ import (
 // each other, or make no sense, it holds the most restrictive reading (RFC 9111 §4.2.1).
 type Directives struct {
 	NoStore         bool
-	NoCache         bool // also when it names fields
-	Private         bool // also when it names fields
+	NoCache         bool // without names of fields
+	Private         bool // without names of fields
 	Public          bool
 	MustRevalidate  bool
 	ProxyRevalidate bool
 	MustUnderstand  bool
 	OnlyIfCached    bool
+	Immutable       bool // RFC 8246
 
 	MaxAge               Delta
 	SMaxAge              Delta
+	MinFresh             Delta // of a request
+	MaxStale             Delta // of a request; without a number: however stale
 	StaleWhileRevalidate Delta // RFC 5861 §3
 	StaleIfError         Delta // RFC 5861 §4
+
+	// Withheld are the fields that private and no-cache name (RFC 9111 §5.2.2.4 and §5.2.2.7), lower case: they are not stored.
+	Withheld []string
+	// Targeted says that the directives come from a field of the policy's target list: Cache-Control and Expires do not count
+	// (RFC 9213 §2.2).
+	Targeted bool
 }
 
 // Delta is the argument of a directive that has seconds for one.
@@ -78,9 +87,9 @@ func (d *Directives) add(directive string) {
 	case is(name, "no-store"):
 		d.NoStore = true
 	case is(name, "no-cache"):
-		d.NoCache = true
+		d.NoCache = d.NoCache || !has || !d.withhold(arg)
 	case is(name, "private"):
-		d.Private = true
+		d.Private = d.Private || !has || !d.withhold(arg)
 	case is(name, "public"):
 		d.Public = d.Public || !has
 	case is(name, "must-revalidate"):
@@ -91,6 +100,15 @@ func (d *Directives) add(directive string) {
 		d.MustUnderstand = true
 	case is(name, "only-if-cached"):
 		d.OnlyIfCached = true
+	case is(name, "immutable"):
+		d.Immutable = true // an argument does not matter (RFC 8246 §2)
+	case is(name, "min-fresh"):
+		d.MinFresh.add(arg, spaced)
+	case is(name, "max-stale"):
+		if !has {
+			arg = "2147483647"
+		}
+		d.MaxStale.add(arg, spaced)
 	case is(name, "max-age"):
 		d.MaxAge.add(arg, spaced)
 	case is(name, "s-maxage"):
@@ -100,6 +118,46 @@ func (d *Directives) add(directive string) {
 	case is(name, "stale-if-error"):
 		d.StaleIfError.add(arg, spaced)
 	}
+}
+
+// withhold takes in the names that qualify private and no-cache. It fails when the directive is to be read as if it had none: when
+// there are none, too many, one that cannot be one, or one without which the rest would mean something else.
+func (d *Directives) withhold(arg string) bool {
+	names := d.Withheld
+	for name := range strings.SplitSeq(unquote(arg), ",") {
+		name = strings.ToLower(strings.Trim(name, " \t"))
+		if name == "" {
+			continue
+		}
+		if !httpwire.IsToken(name) || len(names) >= maxWithheld || meaning(name) {
+			return false
+		}
+		names = append(names, name)
+	}
+	if len(names) == len(d.Withheld) {
+		return false
+	}
+	d.Withheld = names
+	return true
+}
+
+// meaning lists the fields that a stored response cannot do without: what the body is, and what the response is stored for.
+func meaning(name string) bool {
+	switch name {
+	case "content-encoding", "content-type", "content-range", "content-length", "transfer-encoding", "vary", "cache-control", "date", "age":
+		return true
+	}
+	return false
+}
+
+// Hides reports whether a field is one of those that are not stored.
+func (d *Directives) Hides(f *httpwire.Field) bool {
+	for _, name := range d.Withheld {
+		if len(name) == len(f.Name) && strings.EqualFold(name, f.Name) {
+			return true
+		}
+	}
+	return false
 }
 
 func is(name, directive string) bool {
@@ -144,4 +202,14 @@ func parseDelta(s string) (time.Duration, bool) {
 		n = min(n*10+int64(s[i]-'0'), maxDelta)
 	}
 	return time.Duration(n) * time.Second, true
+}
+
+// IsNoCachePragma reports whether a Pragma field of a request says no-cache (RFC 9111 §5.4).
+func IsNoCachePragma(value string) bool {
+	for member := range strings.SplitSeq(value, ",") {
+		if strings.EqualFold(strings.Trim(member, " \t"), "no-cache") {
+			return true
+		}
+	}
+	return false
 }

@@ -13,8 +13,9 @@ type Freshness struct {
 	Lifetime   time.Duration // freshness_lifetime (§4.2.1)
 	InitialAge time.Duration // corrected_initial_age (§4.2.3)
 	Received   time.Time     // response_time
-	Source     string        // what the lifetime comes from: s-maxage, max-age, Expires, default_ttl, min_ttl, max_ttl
+	Source     string        // what the lifetime comes from: s-maxage, max-age, Expires, default_ttl, error_ttl, Last-Modified, min_ttl, max_ttl
 	NoCache    bool          // every use is validated first (§5.2.2.4)
+	Immutable  bool          // it does not change while it is fresh (RFC 8246)
 	Strict     bool          // never served stale (§4.2.4)
 
 	StaleWhileRevalidate time.Duration // after expiry; 0: not allowed
@@ -51,6 +52,29 @@ func (f *Freshness) Fallback(now time.Time) bool {
 	return !f.Strict && -f.TTL(now) < f.StaleIfError
 }
 
+// Usable reports whether the response may be served stale for whatever reason a policy or the response allows.
+func (f *Freshness) Usable(now time.Time) bool { return f.Refreshable(now) || f.Fallback(now) }
+
+// Satisfies reports whether the response may be used, unvalidated, for a request with these directives (RFC 9111 §5.2.1): whether it is
+// fresh, and young and lasting enough, or not too stale. An immutable one need not be confirmed while it is fresh, unless the client
+// says no-cache (RFC 8246 §2).
+func (f *Freshness) Satisfies(d *Directives, now time.Time) bool {
+	ttl := f.TTL(now)
+	switch {
+	case f.NoCache || d.NoCache:
+		return false
+	case d.MaxAge.Present && f.Age(now) > d.MaxAge.Value && !(f.Immutable && ttl > 0):
+		return false
+	case d.MinFresh.Present && ttl < d.MinFresh.Value:
+		return false
+	case d.MaxAge.Present && d.MaxAge.Value == 0 && !(f.Immutable && ttl > 0):
+		return false // even what has just come: the client wants the origin's word
+	case ttl > 0:
+		return true
+	}
+	return d.MaxStale.Present && !f.Strict && -ttl <= d.MaxStale.Value
+}
+
 // Age computes corrected_initial_age (RFC 9111 §4.2.3) of a response that was asked for and received at these times. A missing
 // or malformed Date counts as received (RFC 9110 §6.6.1); of several Age members the first counts, a malformed one not at all
 // (RFC 9111 §5.1).
@@ -75,6 +99,7 @@ func NewFreshness(c *Candidate, d *Directives) (Freshness, bool) {
 		InitialAge: Age(c.Fields, c.Requested, c.Received),
 		Received:   c.Received,
 		NoCache:    d.NoCache,
+		Immutable:  d.Immutable,
 	}
 	lifetime, source, ok := explicit(c.Fields, d, c.Received)
 	if CloudFront(c.Policy) {
@@ -85,21 +110,67 @@ func NewFreshness(c *Candidate, d *Directives) (Freshness, bool) {
 	f.Strict = d.MustRevalidate || d.ProxyRevalidate || d.SMaxAge.Present || d.NoCache
 	f.StaleWhileRevalidate = window(d.StaleWhileRevalidate, c.Policy.StaleWhileRevalidate)
 	f.StaleIfError = window(d.StaleIfError, c.Policy.StaleIfError)
+	if !ok {
+		lifetime, source = assumed(c, d)
+	}
 	switch {
-	case ok:
+	case ok || lifetime > 0:
 		f.clamp(c.Policy, lifetime, source)
-	case c.Policy.DefaultTTL > 0 && heuristic(c.Status) && !d.NoCache:
-		f.clamp(c.Policy, c.Policy.DefaultTTL, "default_ttl")
 	case d.NoCache:
 		f.Source = "no-cache" // no lifetime is needed for what is validated on every use
 	default:
 		return f, false
 	}
+	if f.Lifetime <= 0 {
+		// The origin never wanted it reused. Often that is the only word it has for what is somebody's: the operator's windows do not
+		// make it everybody's, only its own directives do.
+		f.StaleWhileRevalidate, f.StaleIfError = d.StaleWhileRevalidate.Value, d.StaleIfError.Value
+	}
 	return f, true
 }
 
-// cloudFront is the arithmetic of the profile of that name: the bounds also raise what the origin wants uncached, and a stale
-// object is kept for errors unless the origin says otherwise.
+// assumed is the lifetime of a response that states none, and where it comes from: error_ttl for errors, else default_ttl, else a part
+// of the time since Last-Modified (RFC 9111 §4.2.2). It is for statuses that are cacheable by default, and what is marked public.
+func assumed(c *Candidate, d *Directives) (time.Duration, string) {
+	if d.NoCache || !heuristic(c.Status) && !d.Public {
+		return 0, ""
+	}
+	p, bound := c.Policy, MaxDuration
+	if c.Status >= 400 {
+		// An error that one client's odd request provokes must not last (attack row C11).
+		if ttl, own := errorTTL(p, c.Status); own || ttl > 0 {
+			return ttl, "error_ttl"
+		}
+		bound = heuristicErrors
+	}
+	if p.DefaultTTL > 0 {
+		return min(p.DefaultTTL, bound), "default_ttl"
+	}
+	// The guess is for what is the same for everybody: not for answers to those who say who they are.
+	if p.HeuristicPercent <= 0 || c.Request.Fields.Has(httpwire.Cookie) || c.Request.Fields.Has(httpwire.Authorization) {
+		return 0, ""
+	}
+	v, _ := c.Fields.Get(httpwire.LastModified)
+	modified, ok := ParseDate(v, c.Received)
+	if !ok {
+		return 0, ""
+	}
+	since := sent(c.Fields, c.Received).Sub(modified)
+	return max(0, min(since/100*time.Duration(p.HeuristicPercent), p.HeuristicMax, bound)).Truncate(time.Second), "Last-Modified"
+}
+
+// errorTTL is how long the policy keeps errors of a status, and whether it says so for this one.
+func errorTTL(p *config.CachePolicy, status int) (ttl time.Duration, own bool) {
+	for i := range p.ErrorTTLs {
+		if p.ErrorTTLs[i].Status == status {
+			return p.ErrorTTLs[i].TTL, true
+		}
+	}
+	return p.ErrorTTL, false
+}
+
+// cloudFront is the arithmetic of the profile of that name: the bounds also raise what the origin wants uncached, errors are kept for
+// error_ttl at least, and a stale object is kept for errors unless the origin says otherwise.
 func (f *Freshness) cloudFront(c *Candidate, d *Directives, lifetime time.Duration, source string, ok bool) {
 	p := c.Policy
 	switch refused := d.NoStore || d.Private || d.NoCache; {
@@ -107,6 +178,8 @@ func (f *Freshness) cloudFront(c *Candidate, d *Directives, lifetime time.Durati
 		f.Lifetime, f.Source, f.NoCache = p.MinTTL, "min_ttl", false
 	case refused:
 		f.Source = "no-cache"
+	case c.Status >= 400:
+		f.cloudFrontError(c, d)
 	case ok:
 		f.clamp(p, lifetime, source)
 	case heuristic(c.Status) && max(p.MinTTL, p.DefaultTTL) > 0:
@@ -124,6 +197,29 @@ func (f *Freshness) cloudFront(c *Candidate, d *Directives, lifetime time.Durati
 	}
 }
 
+// cloudFrontError sets how long an error is kept: the longer of error_ttl and what the origin says. Some are kept only if it says
+// something; others never
+// (https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html).
+func (f *Freshness) cloudFrontError(c *Candidate, d *Directives) {
+	stated := d.SMaxAge.Present || d.MaxAge.Present
+	switch c.Status {
+	case 404, 414, 500, 501, 502, 503, 504:
+	case 400, 403, 405, 412, 415:
+		if !stated {
+			return
+		}
+	default:
+		return
+	}
+	f.Lifetime, f.Source = d.MaxAge.Value, "max-age"
+	if d.SMaxAge.Present {
+		f.Lifetime, f.Source = d.SMaxAge.Value, "s-maxage"
+	}
+	if ttl, _ := errorTTL(c.Policy, c.Status); !stated || f.Lifetime < ttl {
+		f.Lifetime, f.Source = ttl, "error_ttl"
+	}
+}
+
 // explicit is the lifetime the response itself states (RFC 9111 §4.2.1) and the field it comes from.
 func explicit(fields httpwire.Fields, d *Directives, received time.Time) (time.Duration, string, bool) {
 	switch {
@@ -132,13 +228,11 @@ func explicit(fields httpwire.Fields, d *Directives, received time.Time) (time.D
 	case d.MaxAge.Present:
 		return d.MaxAge.Value, "max-age", true
 	}
-	lifetime, found := MaxDuration, false
-	date := received.Truncate(time.Second)
-	if v, ok := fields.Get(httpwire.Date); ok {
-		if t, ok := ParseDate(v, received); ok {
-			date = t
-		}
+	if d.Targeted {
+		return 0, "", false
 	}
+	lifetime, found := MaxDuration, false
+	date := sent(fields, received)
 	// Several Expires lines, or one that is no date such as 0, mean the earliest: the past (RFC 9111 §5.3).
 	for v := range fields.Values(httpwire.Expires) {
 		found = true
@@ -149,6 +243,16 @@ func explicit(fields httpwire.Fields, d *Directives, received time.Time) (time.D
 		lifetime = min(lifetime, max(0, t.Sub(date)))
 	}
 	return lifetime, "Expires", found
+}
+
+// sent is when the origin made a response: its Date, or when it came.
+func sent(fields httpwire.Fields, received time.Time) time.Time {
+	if v, ok := fields.Get(httpwire.Date); ok {
+		if t, ok := ParseDate(v, received); ok {
+			return t
+		}
+	}
+	return received.Truncate(time.Second)
 }
 
 // clamp sets the lifetime within the policy's bounds.

@@ -95,3 +95,47 @@ func FuzzConditional(f *testing.F) {
 		rules.RangeApplies(httpwire.Fields{{ID: httpwire.IfRange, Value: match}}, stored, now)
 	})
 }
+
+func FuzzTargeted(f *testing.F) {
+	for _, s := range []string{"max-age=60", `max-age=60;a=1, private="a"`, "a=(b c;d);e, f=@1, g=:YQ==:", `h=%"%c3%bc"`, "no-store=?0,*=1.5", "a,", `a="\"`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		p := policy()
+		p.Targeted = []string{"cdn-cache-control"}
+		ours := httpwire.Field{ID: httpwire.CDNCacheControl, Name: "CDN-Cache-Control", Value: line}
+		d := rules.ResponseDirectives(httpwire.Fields{ours, {ID: httpwire.CacheControl, Name: "Cache-Control", Value: "no-store"}}, p)
+		if !d.Targeted && !d.NoStore {
+			t.Errorf("%q: neither field counts: %+v", line, d)
+		}
+		// What is one dictionary over one line is one over two, but not the other way round; parameters never change anything.
+		if d.Targeted && strings.Trim(line, " \t") == "" {
+			t.Errorf("an empty field counts")
+		}
+		for _, v := range []rules.Delta{d.MaxAge, d.SMaxAge} {
+			if v.Value < 0 || v.Value > (1<<31-1)*time.Second || !v.Valid && v.Value != 0 {
+				t.Errorf("%q: %+v", line, v)
+			}
+		}
+		more := rules.ResponseDirectives(httpwire.Fields{ours, {ID: httpwire.CDNCacheControl, Name: "cdn-cache-control", Value: "no-store;x"}}, p)
+		if d.Targeted && !more.NoStore {
+			t.Errorf("%q and no-store: %+v", line, more)
+		}
+	})
+}
+
+func FuzzExpires(f *testing.F) {
+	f.Add("Sun, 06 Nov 2094 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMT", "10")
+	f.Add("0", "-1", "x")
+	f.Fuzz(func(t *testing.T, expires, date, age string) {
+		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		v := rules.Storable(&rules.Candidate{Request: &httpwire.Head{Method: "GET"}, Status: 200, Policy: policy(), Requested: now, Received: now,
+			Fields: httpwire.Fields{{ID: httpwire.Expires, Value: expires}, {ID: httpwire.Date, Value: date}, {ID: httpwire.Age, Value: age}}})
+		if v.Fresh.Lifetime < 0 || v.Fresh.InitialAge < 0 {
+			t.Errorf("%q %q %q: %+v", expires, date, age, v)
+		}
+		if _, ok := rules.ParseDate(expires, now); !ok && v.Shared {
+			t.Errorf("%q is no date, and the response is fresh: %+v", expires, v)
+		}
+	})
+}

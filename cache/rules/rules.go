@@ -12,10 +12,14 @@ import "time"
 
 const (
 	maxVaryNames = 32        // names in a Vary field; more: not stored
+	maxWithheld  = 32        // fields that private and no-cache name; more: as without names
+	maxMembers   = 64        // of a structured field with directives; more: the field does not count
 	maxDelta     = 1<<31 - 1 // seconds (RFC 9111 §1.2.2)
 
 	// MaxDuration is the longest freshness or age there is.
 	MaxDuration = maxDelta * time.Second
+
+	heuristicErrors = 10 * time.Second // the most that an error without a stated lifetime gets without error_ttl (attack row C11)
 
 	selectorCost = 64 // bytes of a selector in memory, its strings not counted
 )

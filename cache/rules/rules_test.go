@@ -39,7 +39,16 @@ func TestStorable(t *testing.T) {
 		{"5.2 no-store only inside quotes", 200, []string{`Cache-Control: max-age=60, x="no-store"`}, nil, ""},
 		{"5.2 quote that does not end", 200, []string{`Cache-Control: max-age=60, x="`}, nil, "no-store"},
 		{"5.2.2.7 private", 200, []string{"Cache-Control: private, max-age=60"}, nil, "private"},
-		{"5.2.2.7 qualified private", 200, []string{`Cache-Control: private="x-a", max-age=60`}, nil, "private"},
+		{"5.2.2.7 qualified private", 200, []string{`Cache-Control: private="x-a", max-age=60`}, nil, ""},
+		{"5.2.2.7 private and qualified private", 200, []string{`Cache-Control: private="x-a", private, max-age=60`}, nil, "private"},
+		{"5.2.2.7 qualified with nothing", 200, []string{`Cache-Control: private="", max-age=60`}, nil, "private"},
+		{"5.2.2.7 qualified with no name", 200, []string{`Cache-Control: private="a b", max-age=60`}, nil, "private"},
+		{"5.2.2.7 qualified with what the body is", 200, []string{`Cache-Control: private="content-encoding", max-age=60`}, nil, "private"},
+		{"5.2.2.7 the token form", 200, []string{`Cache-Control: private=x-a, max-age=60`}, nil, ""},
+		{"5.2.2.4 qualified no-cache", 200, []string{`Cache-Control: no-cache="x-a, x-b", max-age=60`}, nil, ""},
+		{"5.2.2.4 Set-Cookie withheld", 200, []string{`Cache-Control: no-cache="Set-Cookie", max-age=60`, "Set-Cookie: a=b"}, nil, ""},
+		{"5.2.2.7 Set-Cookie withheld", 200, []string{`Cache-Control: private="set-cookie", max-age=60`, "Set-Cookie: a=b"}, nil, ""},
+		{"5.2.2.7 another field withheld", 200, []string{`Cache-Control: private="x-a", max-age=60`, "Set-Cookie: a=b"}, nil, "set-cookie"},
 		{"5.2.2.4 no-cache without validator", 200, []string{"Cache-Control: no-cache, max-age=60"}, nil, "no-cache"},
 		{"5.2.2.4 no-cache with validator", 200, []string{"Cache-Control: no-cache", `ETag: "a"`}, nil, ""},
 		{"5.2.1.5 client's no-store", 200, []string{fresh}, []string{"Cache-Control: no-store"}, "request no-store"},
@@ -100,8 +109,11 @@ func TestDefaultTTL(t *testing.T) {
 			t.Errorf("%d %q: %+v, want %v", status, cc, v, wantTTL)
 		}
 	}
-	for _, status := range []int{200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501} {
+	for _, status := range []int{200, 203, 204, 300, 301, 308} {
 		f(status, "", time.Minute)
+	}
+	for _, status := range []int{404, 405, 410, 414, 501} { // C11: an error does not last as long
+		f(status, "", 10*time.Second)
 	}
 	for _, status := range []int{201, 302, 303, 307, 400, 403, 500, 502, 503} {
 		f(status, "", 0)

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"time"
 
 	"github.com/meridian-edge/meridian/config"
@@ -23,11 +24,12 @@ type Verdict struct {
 	Shared bool   // it may also answer requests that wait for it: it is fresh
 	Reason string // why it is not stored; empty when it is
 	Fresh  Freshness
+	Hidden []string // fields that are not stored, lower case; see Directives.Withheld
 }
 
 // Storable applies RFC 9111 §3 for a shared cache, and the rules of this one that are stricter. It is a pure function.
 func Storable(c *Candidate) Verdict {
-	d := ParseDirectives(c.Fields)
+	d := ResponseDirectives(c.Fields, c.Policy)
 	if reason := refusal(c, &d); reason != "" {
 		return Verdict{Reason: reason}
 	}
@@ -35,7 +37,7 @@ func Storable(c *Candidate) Verdict {
 	if !ok {
 		return Verdict{Reason: ReasonFreshness}
 	}
-	v := Verdict{Store: true, Fresh: f, Shared: f.Fresh(c.Received)}
+	v := Verdict{Store: true, Fresh: f, Shared: f.Fresh(c.Received), Hidden: d.Withheld}
 	if v.Shared || HasValidator(c.Fields) {
 		return v
 	}
@@ -67,14 +69,19 @@ func refusal(c *Candidate, d *Directives) string {
 		return ReasonPrivate
 	case CloudFront(c.Policy) && d.NoCache && !raised:
 		return ReasonNoCache
-	case c.Fields.Has(httpwire.SetCookie):
+	case c.Fields.Has(httpwire.SetCookie) && !d.Hides(&httpwire.Field{Name: "Set-Cookie"}):
 		return ReasonSetCookie
-	case c.Request.Fields.Has(httpwire.Authorization) && !sharedDespiteAuthorization(d):
+	case c.Request.Fields.Has(httpwire.Authorization) && !sharedDespiteAuthorization(d) && !keyedBy(c.Policy, "authorization"):
 		return ReasonAuthorization
 	case !raised && !varyStorable(c.Fields):
 		return ReasonVary
 	}
 	return ""
+}
+
+// keyedBy reports whether a request field is in the key: what it was stored for is then all that it answers.
+func keyedBy(p *config.CachePolicy, name string) bool {
+	return CloudFront(p) && slices.Contains(p.KeyHeaders, name)
 }
 
 // sharedDespiteAuthorization is RFC 9111 §3.5: what lets a shared cache store the answer to an authenticated request.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -9,10 +10,11 @@ import (
 
 // KeepFields returns a detached copy of a response's fields without those that are not stored (RFC 9111 §3.1): the fields of
 // the connection, the framing, and Age, which is computed. A missing Date is added (RFC 9110 §6.6.1).
-func KeepFields(fields httpwire.Fields, received time.Time) httpwire.Fields {
+// So are those that are hidden: named by private and no-cache.
+func KeepFields(fields httpwire.Fields, received time.Time, hidden ...string) httpwire.Fields {
 	kept := make(httpwire.Fields, 0, len(fields)+1)
 	for i := range fields {
-		if !perConnection(&fields[i], fields) {
+		if !perConnection(&fields[i], fields) && !slices.ContainsFunc(hidden, func(name string) bool { return strings.EqualFold(name, fields[i].Name) }) {
 			kept = append(kept, fields[i])
 		}
 	}
@@ -30,7 +32,7 @@ func perConnection(f *httpwire.Field, fields httpwire.Fields) bool {
 		httpwire.Upgrade:
 		return true
 	case httpwire.Other:
-		if strings.EqualFold(f.Name, "Proxy-Authentication-Info") {
+		if strings.EqualFold(f.Name, "Proxy-Authentication-Info") { // RFC 9111 §3.1
 			return true
 		}
 	}
@@ -43,9 +45,9 @@ func perConnection(f *httpwire.Field, fields httpwire.Fields) bool {
 }
 
 // Update returns stored freshened by a 304 (RFC 9111 §3.2): each field of the 304 replaces the stored ones of that name, except
-// those that are not stored and those that describe the body, which stays. Neither argument is changed.
-func Update(stored, notModified httpwire.Fields, received time.Time) httpwire.Fields {
-	fresh := KeepFields(notModified, received)
+// those that are not stored, hidden ones among them, and those that describe the body, which stays. Neither argument is changed.
+func Update(stored, notModified httpwire.Fields, received time.Time, hidden ...string) httpwire.Fields {
+	fresh := KeepFields(notModified, received, hidden...)
 	fresh.Filter(func(f *httpwire.Field) bool { return !ofBody(f) })
 	updated := make(httpwire.Fields, 0, len(stored)+len(fresh))
 	for i := range stored {

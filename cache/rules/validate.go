@@ -31,18 +31,34 @@ func AddValidators(head *httpwire.Fields, stored httpwire.Fields) {
 	}
 }
 
-// Confirms reports whether a 304 with these fields speaks of this stored response (RFC 9111 §4.3.4). A 304 without a validator
-// speaks of the one it was asked about.
+// Confirms reports whether a 304 with these fields speaks of this stored response (RFC 9111 §4.3.4): a strong validator identifies
+// what has the same one, a weak one what has an equal one. A 304 without a validator speaks of the one it was asked about.
 func Confirms(notModified, stored httpwire.Fields) bool {
 	if tag, ok := notModified.Get(httpwire.ETag); ok {
 		own, _ := stored.Get(httpwire.ETag)
+		if isStrong(tag) {
+			return strongEqual(tag, own)
+		}
 		return weakEqual(tag, own)
 	}
 	if date, ok := notModified.Get(httpwire.LastModified); ok {
-		own, has := stored.Get(httpwire.LastModified)
-		return !has || own == date
+		own, _ := stored.Get(httpwire.LastModified)
+		return own == date
 	}
 	return true
+}
+
+// Describes reports whether the 200 response to HEAD is about a stored response to GET (RFC 9111 §4.3.5): it has the same validators
+// and length, as far as it has any.
+func Describes(head httpwire.Fields, headLength int64, stored httpwire.Fields, length int64) bool {
+	for _, id := range [...]httpwire.ID{httpwire.ETag, httpwire.LastModified} {
+		v, ok := head.Get(id)
+		own, has := stored.Get(id)
+		if ok && (!has || own != v) {
+			return false
+		}
+	}
+	return headLength < 0 || length < 0 || headLength == length
 }
 
 // NotModified reports whether a conditional request is answered 304 from a stored 200 (RFC 9111 §4.3.2, RFC 9110 §13.2.2):

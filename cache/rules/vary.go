@@ -103,9 +103,13 @@ func (v Variant) Size() int64 {
 	return int64(n)
 }
 
-// AppendValue appends the normalised value of a request field and says whether there is one: lines are joined, and in fields
-// known to be lists the whitespace around members is dropped (RFC 9111 §4.1).
+// AppendValue appends the normalised value of a request field and says whether there is one: lines are joined, Accept-Encoding becomes
+// what AppendCodings makes of it, in fields known to be lists the whitespace around members is dropped, and language ranges, whose case
+// does not matter, are in lower case (RFC 9111 §4.1).
 func AppendValue(dst []byte, fields httpwire.Fields, id httpwire.ID, name string) ([]byte, bool) {
+	if id == httpwire.AcceptEncoding {
+		return AppendCodings(dst, fields, AllCodings)
+	}
 	start, present := len(dst), false
 	for i := range fields {
 		if fields[i].ID != id || id == httpwire.Other && !strings.EqualFold(fields[i].Name, name) {
@@ -128,14 +132,32 @@ func AppendValue(dst []byte, fields httpwire.Fields, id httpwire.ID, name string
 			if len(dst) > start {
 				dst = append(dst, ',')
 			}
-			dst = append(dst, member...)
+			if id == httpwire.AcceptLanguage {
+				dst = appendRange(dst, member)
+			} else {
+				dst = append(dst, member...)
+			}
 		}
 	}
 	return dst, present
 }
 
+// appendRange appends a language range and its weight in lower case and without whitespace (RFC 9110 §12.5.4).
+func appendRange(dst []byte, member string) []byte {
+	for i := range len(member) {
+		switch c := member[i]; {
+		case c == ' ' || c == '\t':
+		case c >= 'A' && c <= 'Z':
+			dst = append(dst, c|0x20)
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return dst
+}
+
 // isList names the fields whose values are comma-separated lists of parts without quoted commas of any importance: splitting
 // them only decides whether two spellings count as one.
 func isList(id httpwire.ID) bool {
-	return id == httpwire.Accept || id == httpwire.AcceptEncoding || id == httpwire.AcceptLanguage
+	return id == httpwire.Accept || id == httpwire.AcceptLanguage
 }

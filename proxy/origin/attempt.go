@@ -3,8 +3,10 @@ package origin
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strconv"
@@ -41,6 +43,9 @@ func (a *attempt) run(ctx context.Context) (*httpwire.Response, error) {
 	a.began = time.Now()
 	ctx, a.cancel = context.WithCancelCause(ctx)
 	hooks := &httptrace.ClientTrace{GetConn: a.getConn, GotConn: a.gotConn}
+	if a.call.request.Inform != nil {
+		hooks.Got1xxResponse = a.informed
+	}
 	request, err := a.build(httptrace.WithClientTrace(ctx, hooks))
 	if err != nil {
 		a.finish()
@@ -87,6 +92,21 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	case a.body != nil:
 		a.body.sent = conn.bodySent
 	}
+}
+
+// informed passes an informational response on (RFC 9110 section 15.2).
+func (a *attempt) informed(status int, header textproto.MIMEHeader) error {
+	if status <= 101 {
+		return nil
+	}
+	var fields httpwire.Fields
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			fields.AddName(name, value)
+		}
+	}
+	a.call.request.Inform(status, fields)
+	return nil
 }
 
 // build makes net/http's request. Its names keep their case but are sorted on the way out.

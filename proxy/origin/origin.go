@@ -117,6 +117,9 @@ type Request struct {
 	Random uint64         // the draw for random policies
 	Hash   uint64         // what stays together, for policy hash
 	Prefer int            // index of the endpoint that served the client before, plus one; 0: none
+
+	// Inform is told each informational response but 100 and 101 before Do returns, perhaps by another goroutine. nil: nobody wants them.
+	Inform func(status int, fields httpwire.Fields)
 }
 
 // Report says what was tried, in order.
