@@ -199,6 +199,9 @@ func (n *Node) Explain(q admin.Query) (any, error) {
 	if q.URL != "" {
 		return n.ExplainURL(q.Method, q.URL, q.Client), nil
 	}
+	if q.Subnet.IsValid() {
+		return n.ExplainSubnet(q.Name, q.Type, q.Subnet)
+	}
 	return n.ExplainDNS(q.Name, q.Type, q.Client)
 }
 

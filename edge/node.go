@@ -131,7 +131,22 @@ func (n *Node) ExplainURL(method, url string, client netip.Addr) proxy.Explanati
 
 // ExplainDNS says how a DNS question would be answered now.
 func (n *Node) ExplainDNS(name, qtype string, client netip.Addr) (*dns.Explanation, error) {
-	return explainDNS(n.Zones(), name, qtype, client)
+	client = client.Unmap()
+	var subnet netip.Prefix
+	if client.IsValid() {
+		// As Route 53's TestDNSAnswer: the question comes with the client's subnet.
+		bits := 24
+		if client.Is6() {
+			bits = 64
+		}
+		subnet = netip.PrefixFrom(client, bits).Masked()
+	}
+	return explainDNS(n.Zones(), name, qtype, client, subnet)
+}
+
+// ExplainSubnet says how a DNS question that comes with a client subnet would be answered now.
+func (n *Node) ExplainSubnet(name, qtype string, subnet netip.Prefix) (*dns.Explanation, error) {
+	return explainDNS(n.Zones(), name, qtype, subnet.Addr(), subnet)
 }
 
 // settleTime is how long readiness waits for the first results of the checks.

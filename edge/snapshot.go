@@ -82,22 +82,12 @@ func (n *Node) build(cfg *config.Config, old *snapshot) (*snapshot, error) {
 	return s, nil
 }
 
-func explainDNS(zones *dns.Zones, name, qtype string, client netip.Addr) (*dns.Explanation, error) {
+func explainDNS(zones *dns.Zones, name, qtype string, client netip.Addr, subnet netip.Prefix) (*dns.Explanation, error) {
 	t, err := dns.ParseType(qtype)
 	if err != nil {
 		return nil, err
 	}
-	client = client.Unmap()
-	c := &dns.Client{Addr: client, Random: rand.Uint64()}
-	if client.IsValid() {
-		// As Route 53's TestDNSAnswer: the question comes with the client's subnet.
-		bits := 24
-		if client.Is6() {
-			bits = 64
-		}
-		c.Subnet = netip.PrefixFrom(client, bits).Masked()
-	}
-	return zones.Explain(name, t, c)
+	return zones.Explain(name, t, &dns.Client{Addr: client, Subnet: subnet, Random: rand.Uint64()})
 }
 
 // Preview builds a configuration without opening a socket or starting anything: what New would refuse before it binds, it

@@ -117,6 +117,18 @@ const millisecondsPerKilometre = 1.5 / 100
 // distances decide, so that noise on ways that are about as long never does.
 const latencyStep = 50
 
+// allMeasured reports whether there is a connect time of every member that is up. Until there is, distances decide: a time that was
+// measured and one that is guessed say nothing about each other.
+func (w *walker) allMeasured(n *node) bool {
+	for i := range n.members {
+		m := &n.members[i]
+		if w.advice(m).Connect == 0 && (m.Slot == Always || w.health.Up(m.Slot)) {
+			return false
+		}
+	}
+	return true
+}
+
 // nearness is what latency orders the members of a measured group by: first the steps of the time to connect, measured or guessed
 // from the distance, then the distance.
 func (w *walker) nearness(m *member) float64 {

@@ -50,7 +50,7 @@ func (w *walker) cost(n *node, i int) float64 {
 	m := &n.members[i]
 	switch n.group.Policy {
 	case Latency:
-		if n.group.Measured {
+		if n.group.Measured && w.allMeasured(n) {
 			return w.nearness(m)
 		}
 		return separation(w.client.From, m.Point)

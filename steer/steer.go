@@ -137,7 +137,7 @@ type Group struct {
 	MinHealthy int
 	// MaxOutstanding is how many requests a leaf may have outstanding before others are preferred to it; 0: any number.
 	MaxOutstanding int
-	// Measured makes Latency order members by the connect time an Adviser knows, and by their distance as long as it knows none:
+	// Measured makes Latency order members by the connect times an Adviser knows, and by their distance as long as it lacks one of a member that is up:
 	// for groups whose members are connected to from where the decision is made.
 	Measured bool
 }

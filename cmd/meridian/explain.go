@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"net/url"
 	"strings"
 
@@ -44,7 +43,7 @@ With an error code (E-ROUTE-NOHOST) it prints what the code means and what to do
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return explain(c, args[0], o) },
 	}
-	c.Flags().StringVar(&o.client, "client", "", "address of the client that asks (default: nobody in particular)")
+	c.Flags().StringVar(&o.client, "client", "", "address of the client that asks, or for a name its subnet (default: nobody in particular)")
 	c.Flags().StringVar(&o.qtype, "type", "A", "type of the DNS question")
 	c.Flags().StringVar(&o.method, "method", "GET", "method of the request")
 	c.Flags().BoolVar(&o.offline, "offline", false, "do not ask the running node")
@@ -64,11 +63,9 @@ func explain(c *cobra.Command, subject string, o explainOptions) error {
 		q.Name = subject
 	}
 	if o.client != "" {
-		addr, err := netip.ParseAddr(o.client)
-		if err != nil {
-			return usageError{fmt.Errorf("--client %q is not an IP address", o.client)}
+		if err := q.SetClient(o.client); err != nil {
+			return usageError{fmt.Errorf("--%w", err)}
 		}
-		q.Client = addr
 	}
 	answer, err := ask(c, q, o.offline)
 	if err != nil {
@@ -126,6 +123,9 @@ func ask(c *cobra.Command, q admin.Query, offline bool) (any, error) {
 		e := node.ExplainURL(q.Method, q.URL, q.Client)
 		return &e, nil
 	}
+	if q.Subnet.IsValid() {
+		return node.ExplainSubnet(q.Name, q.Type, q.Subnet)
+	}
 	return node.ExplainDNS(q.Name, q.Type, q.Client)
 }
 
@@ -138,7 +138,10 @@ func askNode(ctx context.Context, socket string, cfg *config.Config, q admin.Que
 		}
 	}
 	query := url.Values{"method": {q.Method}}
-	if q.Client.IsValid() {
+	switch {
+	case q.Subnet.IsValid():
+		query.Set("client", q.Subnet.String())
+	case q.Client.IsValid():
 		query.Set("client", q.Client.String())
 	}
 	var answer any = &dns.Explanation{}

@@ -100,7 +100,7 @@ authoritative DNS server with steering policies, with one health opinion behind 
 		return usageError{fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath())}
 	})
 	root.AddCommand(newRun(), newValidate(), newDemo(), newExplain(), newPurge(), newReload(), newStatus(), newHealth(),
-		newDrain(), newUndrain(), newDelegate(), newVersion())
+		newDrain(), newUndrain(), newDelegate(), newDNS(), newImport(), newVersion())
 	root.AddCommand(helpTopics()...)
 	for _, c := range root.Commands() {
 		checkArgs(c)

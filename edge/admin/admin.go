@@ -18,6 +18,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -65,6 +66,22 @@ type Query struct {
 	Method, URL string
 	Name, Type  string
 	Client      netip.Addr // invalid: nobody in particular
+	// Subnet is the client subnet that a DNS question comes with; invalid: the usual one around Client.
+	Subnet netip.Prefix
+}
+
+// SetClient sets who asks: an address or, for a DNS question, a subnet.
+func (q *Query) SetClient(text string) error {
+	if subnet, err := netip.ParsePrefix(text); err == nil && q.Name != "" {
+		q.Subnet, q.Client = subnet.Masked(), subnet.Addr()
+		return nil
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return fmt.Errorf("client %q is not an IP address such as 192.0.2.7, nor, for a DNS question, a subnet such as 192.0.2.0/24", text)
+	}
+	q.Client = addr
+	return nil
 }
 
 // Host is the Host field every request must carry.
@@ -179,11 +196,9 @@ func parseQuery(r *http.Request) (Query, error) {
 		q.Type = "A"
 	}
 	if c := v.Get("client"); c != "" {
-		addr, err := netip.ParseAddr(c)
-		if err != nil {
-			return q, errors.New("client is not an IP address")
+		if err := q.SetClient(c); err != nil {
+			return q, err
 		}
-		q.Client = addr
 	}
 	return q, nil
 }
