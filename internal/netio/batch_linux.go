@@ -192,7 +192,12 @@ func sendFrom(c *control, length int) bool {
 	info := unsafe.Add(unsafe.Pointer(c), unix.SizeofCmsghdr)
 	switch {
 	case length >= unix.CmsgSpace(unix.SizeofInet4Pktinfo) && h.Level == unix.IPPROTO_IP && h.Type == unix.IP_PKTINFO:
-		(*unix.Inet4Pktinfo)(info).Ifindex = 0
+		p := (*unix.Inet4Pktinfo)(info)
+		p.Ifindex = 0
+		// What arrived before the socket asked for its destination comes with that, but not with the address to reply from.
+		if to := netip.AddrFrom4(p.Addr); p.Spec_dst == [4]byte{} && !to.IsMulticast() && p.Addr != [4]byte{255, 255, 255, 255} {
+			p.Spec_dst = p.Addr
+		}
 		return true
 	case length >= unix.CmsgSpace(unix.SizeofInet6Pktinfo) && h.Level == unix.IPPROTO_IPV6 && h.Type == unix.IPV6_PKTINFO:
 		p := (*unix.Inet6Pktinfo)(info)

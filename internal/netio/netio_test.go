@@ -123,9 +123,12 @@ func TestReplyLeavesFromTheAddressThatWasAsked(t *testing.T) {
 			}
 			server := listen(t, c.listen, 1)[0]
 			client := dial(t, c.ask, portOf(server))
+			send(t, client, []byte("hello")) // what waits already is answered like the rest
 			b := batchOn(t, server, netio.Sizes{})
-			for range 3 { // slots are used again
-				send(t, client, []byte("hello"))
+			for i := range 3 { // slots are used again
+				if i > 0 {
+					send(t, client, []byte("hello"))
+				}
 				gather(t, b, 1, echo)
 				expect(t, client, "re: hello")
 			}
