@@ -17,7 +17,6 @@ const (
 
 const (
 	receivePause = 100 * time.Millisecond // after a socket failed for want of something
-	udpFlush     = time.Second            // for the last replies to leave when serving ends
 )
 
 // servicePorts is below what clients send from: an error sent there may be answered with an error, for ever (D09,

@@ -49,22 +49,18 @@ func special(p []byte) bool {
 	return q.Signed
 }
 
-// detourUDP hands a message that is no plain query on, in a goroutine of its own since that may block. asker is who asks, from where
-// replies go.
-func (s *Server) detourUDP(ctx context.Context, u *udpLoop, packet []byte, from, asker netip.AddrPort) {
+// detourUDP hands datagram i, which is no plain query, on, in a goroutine of its own since that may block. packet is what it holds for
+// us, asker who asks.
+func (s *Server) detourUDP(ctx context.Context, u *udpLoop, i int, packet []byte, asker netip.AddrPort) {
 	select {
 	case s.detours <- struct{}{}:
 	default:
 		s.metrics.dropped[SendFailed].Inc()
 		return
 	}
-	packet = slices.Clone(packet)
+	packet, send := slices.Clone(packet), u.batch.Later(i)
 	u.detours.Go(func() {
 		defer func() { <-s.detours }()
-		send := func(reply []byte) error {
-			_, err := u.conn.WriteToUDPAddrPort(reply, from)
-			return err
-		}
 		s.handOver(ctx, UDP, &transfer.Message{Packet: packet, From: asker, Send: send})
 	})
 }

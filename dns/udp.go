@@ -16,34 +16,33 @@ import (
 const udpBatch = 32
 
 // ServeUDP answers queries that arrive on conn until ctx is done, and then returns nil: the queries in hand have been answered. It
-// blocks. Several sockets on one address (netio.ListenUDP) each get a call of their own, as many as there are cores. On a socket
-// bound to every address, replies leave from the one that was asked. The caller closes conn; when it is closed before ctx is done
-// ServeUDP returns an error. After ctx the deadlines of conn have passed: who goes on using it sets them anew.
+// blocks. It takes conn over and closes it; when that is closed already it returns net.ErrClosed. Several sockets on one address (netio.ListenUDP) each
+// get a call of their own, as many as there are cores. On a socket bound to every address, replies leave from the one
+// that was asked.
 func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 	in := maxQuery
 	if s.streams.Proxied() {
 		in = maxDatagram
 	}
+	addr := conn.LocalAddr()
 	batch, err := netio.NewBatch(conn, netio.Sizes{Datagrams: udpBatch, In: in, Out: MaxUDP})
 	if err != nil {
-		return fmt.Errorf("serve dns on udp %s: %w", conn.LocalAddr(), err)
+		return fmt.Errorf("serve dns on udp %s: %w", addr, err)
 	}
-	stop := context.AfterFunc(ctx, func() {
-		_ = conn.SetWriteDeadline(time.Now().Add(udpFlush))
-		_ = conn.SetReadDeadline(time.Unix(1, 0)) // last, for it ends the loop: nothing is done to conn after that
-	})
-	defer stop()
-	u := udpLoop{conn: conn, batch: batch}
-	defer u.detours.Wait()
+	stop := context.AfterFunc(ctx, batch.Stop)
+	u := udpLoop{batch: batch}
+	defer func() {
+		stop()
+		u.detours.Wait()
+		_ = batch.Close()
+	}()
 	for {
 		n, err := batch.Receive()
 		switch {
-		case ctx.Err() != nil && n == 0:
-			return nil
 		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("serve dns on udp %s: %w", conn.LocalAddr(), err)
+			return nil
 		case err != nil:
-			s.log.Warn("dns receive", "addr", conn.LocalAddr().String(), "err", err)
+			s.log.Warn("dns receive", "addr", addr.String(), "err", err)
 			pause(ctx, receivePause)
 			continue
 		}
@@ -53,7 +52,6 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 
 // udpLoop is what one call of ServeUDP works with.
 type udpLoop struct {
-	conn    *net.UDPConn
 	batch   *netio.Batch
 	client  Client
 	detours sync.WaitGroup // messages handed over that are not answered yet
@@ -80,7 +78,7 @@ func (s *Server) answerBatch(ctx context.Context, u *udpLoop, n int) {
 			continue
 		}
 		if s.messages != nil && special(packet) {
-			s.detourUDP(ctx, u, packet, from, asker)
+			s.detourUDP(ctx, u, i, packet, asker)
 			continue
 		}
 		u.batch.Reply(i, s.handle(u.batch.Buffer(i), packet, &u.client, asker, UDP))

@@ -181,33 +181,3 @@ func TestUDPAllocatesNothingForAQuery(t *testing.T) {
 		t.Errorf("%v allocations for four queries", n)
 	}
 }
-
-func TestUDPServesAgainOnASocketItHasLeft(t *testing.T) {
-	conns, err := netio.ListenUDP(t.Context(), netip.MustParseAddrPort("127.0.0.1:0"), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn := conns[0]
-	defer conn.Close()
-	source := &holder{}
-	source.p.Store(simpleZones(t, "www 60 A 192.0.2.2"))
-	s := dns.NewServer(dns.Options{Source: source})
-	for range 3 {
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- s.ServeUDP(ctx, conn) }()
-		c := new(mdns.Client)
-		c.Timeout = 30 * time.Second
-		m := new(mdns.Msg).SetQuestion("www.example.org.", mdns.TypeA)
-		if _, _, err := c.Exchange(m, conn.LocalAddr().String()); err != nil {
-			t.Error(err)
-		}
-		cancel()
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-		if err := conn.SetDeadline(time.Time{}); err != nil { // which is how serving was ended
-			t.Error(err)
-		}
-	}
-}

@@ -149,7 +149,7 @@ func (l *listener) open() error {
 	case kindHTTPS, kindDoH:
 		err = l.openUDP(addr, 1)
 	case kindDNS:
-		err = l.openUDP(addr, runtime.GOMAXPROCS(0))
+		err = l.openUDP(addr, min(runtime.GOMAXPROCS(0), runtime.NumCPU())) // there may be more processors than cores
 	}
 	if err != nil {
 		l.closeSockets()

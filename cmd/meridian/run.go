@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -46,11 +47,20 @@ SIGTERM drains. Under systemd, readiness, reloads and the watchdog are reported 
 			for _, w := range warnings {
 				log.Warn("configuration warning", "warning", w.Error(), "hint", w.Hint)
 			}
+			spareProcessor(cfg)
 			return serve(c.Context(), signals, edge.Options{Config: cfg, Path: cfg.File, Watch: watch, Log: log, Version: version()})
 		},
 	}
 	c.Flags().DurationVar(&watch, "watch", 2*time.Second, "how often to look for a changed file; 0 never")
 	return c
+}
+
+// spareProcessor gives a node that answers DNS on a single core a second one in Go's sense, for the thread that waits for queries keeps one
+// (package netio). An operator's GOMAXPROCS stands. From here on Go no longer follows changes of a container's CPU limit.
+func spareProcessor(cfg *config.Config) {
+	if len(cfg.Listeners.DNS) > 0 && runtime.GOMAXPROCS(0) == 1 && os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(2)
+	}
 }
 
 // serve runs a node until ctx is done. SIGHUP reloads it, SIGUSR1 opens its access log again.

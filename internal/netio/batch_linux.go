@@ -1,11 +1,14 @@
 package netio
 
 import (
-	"errors"
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -35,40 +38,65 @@ type slot struct {
 
 // system is what a Batch has for the kernel.
 type system struct {
-	raw      syscall.RawConn
+	fd       uintptr      // the socket, blocking, and no longer in the hands of Go's poller
+	open     sync.RWMutex // held for reading by whoever uses fd besides the owner of the Batch
+	closed   bool         // under open
+	stopped  atomic.Bool
 	wildcard bool // the socket is bound to every address, and control messages say which one was meant
 	slots    []slot
 	received []mmsghdr // by slot
 	replies  []mmsghdr // in the order of Reply
+	got      int       // of received, by the last receive
 	queued   int       // of replies
-	sent     int       // of those queued, gone or refused
-	refused  int
-
-	// The calls under way, made once because a closure is an allocation, and what the last receive came to.
-	recv, send func(fd uintptr) bool
-	got        int
-	errno      syscall.Errno
+	turns    uint32    // receives
 }
 
-// open asks for the destinations of datagrams where they are needed, and lays out everything the kernel will write to.
-func (b *Batch) open() error {
-	raw, err := b.conn.SyscallConn()
+// take gets the socket out of conn and asks for the destinations of datagrams where they are needed; init lays out everything the
+// kernel will write to.
+func (b *Batch) take(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
 	}
-	local, ok := b.conn.LocalAddr().(*net.UDPAddr)
+	local, ok := conn.LocalAddr().(*net.UDPAddr)
 	b.wildcard = ok && local.IP.IsUnspecified()
 	var failed error
-	err = raw.Control(func(fd uintptr) {
-		if b.wildcard {
-			failed = askForDestination(int(fd))
-		}
-	})
-	if err := errors.Join(err, failed); err != nil {
+	if err := raw.Control(func(fd uintptr) { failed = b.own(fd) }); err != nil {
 		return err
 	}
+	if failed != nil {
+		return failed
+	}
+	// Closing takes the socket out of the poller, which would otherwise be told of every datagram in both directions.
+	if err := conn.Close(); err != nil {
+		_ = unix.Close(int(b.fd))
+		return err
+	}
+	b.init()
+	return nil
+}
+
+// own makes b.fd a descriptor of the socket that blocks.
+func (b *Batch) own(fd uintptr) error {
+	if b.wildcard {
+		if err := askForDestination(int(fd)); err != nil {
+			return err
+		}
+	}
+	own, err := unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	if err := unix.SetNonblock(own, false); err != nil {
+		_ = unix.Close(own)
+		return os.NewSyscallError("fcntl", err)
+	}
+	b.fd = uintptr(own)
+	return nil
+}
+
+func (b *Batch) init() {
 	n := b.size.Datagrams
-	b.raw = raw
 	b.slots, b.received, b.replies = make([]slot, n), make([]mmsghdr, n), make([]mmsghdr, n)
 	stride := (b.size.In+2*line-1)/line*line | line
 	data := make([]byte, n*stride)
@@ -85,8 +113,6 @@ func (b *Batch) open() error {
 		b.rearm(i)
 		b.replies[i].hdr.SetIovlen(1)
 	}
-	b.recv, b.send = b.recvmmsg, b.sendmmsg
-	return nil
 }
 
 // askForDestination makes the kernel say with each datagram which address it came to.
@@ -111,39 +137,48 @@ func (b *Batch) rearm(i int) {
 	}
 }
 
+// turn is after how many receives other goroutines may have the processor. It also shows the scheduler that this one does not keep it: from one
+// that seems to for ten milliseconds it takes the processor away at every call that may block, at great cost.
+const turn = 64
+
 func (b *Batch) receive() (int, error) {
 	for i := range b.got {
 		b.rearm(i)
 	}
-	b.got, b.queued, b.sent, b.refused = 0, 0, 0, 0
-	if err := b.raw.Read(b.recv); err != nil {
-		return 0, err
+	b.got, b.queued = 0, 0
+	if b.turns++; b.turns%turn == 0 {
+		runtime.Gosched()
 	}
-	if b.errno != 0 {
-		return 0, os.NewSyscallError("recvmmsg", b.errno)
-	}
-	return b.got, nil
-}
-
-// recvmmsg takes what is there. The scheduler is not told of the call (RawSyscall), nor of sendmmsg: neither waits, and telling costs more than
-// it gives, for the scheduler would hand this processor to another thread in the middle of a batch. A batch takes tens of microseconds,
-// the longest that anything is held up by it. It returns false when that is nothing, and is called again when there is something.
-func (b *Batch) recvmmsg(fd uintptr) bool {
-	for {
-		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.received[0])), uintptr(len(b.received)),
-			unix.MSG_DONTWAIT, 0, 0)
-		switch errno {
-		case 0:
-			b.got, b.errno = int(n), 0
-			return n > 0
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return false
-		default:
-			b.got, b.errno = 0, errno
-			return true
+	for !b.stopped.Load() {
+		n, errno := b.recvmmsg()
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
+			return 0, os.NewSyscallError("recvmmsg", errno)
+		case n > 0:
+			b.got = n
+			return n, nil
 		}
 	}
+	return 0, net.ErrClosed
+}
+
+// recvmmsg takes what is there, or waits. The scheduler is told of a call only when it waits (Syscall6, not RawSyscall6), and so not in the middle
+// of a burst. It returns 0 when the socket has been shut down.
+func (b *Batch) recvmmsg() (int, syscall.Errno) {
+	first, count := uintptr(unsafe.Pointer(&b.received[0])), uintptr(len(b.received))
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, b.fd, first, count, unix.MSG_DONTWAIT, 0, 0)
+	if errno == unix.EAGAIN {
+		n, _, errno = unix.Syscall6(unix.SYS_RECVMMSG, b.fd, first, count, unix.MSG_WAITFORONE, 0, 0)
+	}
+	if errno != 0 {
+		return 0, errno
+	}
+	for n > 0 && b.received[n-1].hdr.Namelen == 0 { // from nobody: that is how a receive on a socket that was shut down returns
+		n--
+		b.rearm(int(n))
+	}
+	return int(n), 0
 }
 
 func (b *Batch) datagram(i int) ([]byte, netip.AddrPort) {
@@ -209,33 +244,108 @@ func sendFrom(c *control, length int) bool {
 	return false
 }
 
-func (b *Batch) flush() int {
-	if b.sent < b.queued {
-		if err := b.raw.Write(b.send); err != nil {
-			b.refused += b.queued - b.sent // the deadline, or the socket is closed
-		}
-	}
-	failed := b.refused
-	b.queued, b.sent, b.refused = 0, 0, 0
-	return failed
-}
-
-// sendmmsg sends what is left. The kernel stops at a message it does not take, and says why only when that is the first: so it is
-// asked again from there, and one that is refused is passed over. It returns false when there is no room now.
-func (b *Batch) sendmmsg(fd uintptr) bool {
-	for b.sent < b.queued {
-		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, fd, uintptr(unsafe.Pointer(&b.replies[b.sent])), uintptr(b.queued-b.sent),
+func (b *Batch) flush() (refused int) {
+	sent, until := 0, time.Time{}
+	for sent < b.queued {
+		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, b.fd, uintptr(unsafe.Pointer(&b.replies[sent])), uintptr(b.queued-sent),
 			unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
-			b.sent += int(n)
+			sent += int(n)
 		case unix.EINTR:
 		case unix.EAGAIN:
-			return false
+			if until.IsZero() {
+				until = time.Now().Add(flushWait)
+			}
+			if !b.writable(until) {
+				refused += b.queued - sent
+				sent = b.queued
+			}
 		default:
-			b.sent++
-			b.refused++
+			// The kernel stops at a message it does not take, and says why only when that is the first: so it is asked again from
+			// there, and one that is refused is passed over.
+			sent++
+			refused++
 		}
 	}
-	return true
+	b.queued = 0
+	return refused
+}
+
+// writable waits for room in the send buffer. It reports whether there is any.
+func (b *Batch) writable(until time.Time) bool {
+	for {
+		left := time.Until(until)
+		if left <= 0 {
+			return false
+		}
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(b.fd), Events: unix.POLLOUT}}, int(left.Milliseconds())+1)
+		if n > 0 {
+			return true
+		}
+		if err != nil && err != unix.EINTR { //nolint:errorlint // a system call's own
+			return false
+		}
+	}
+}
+
+func (b *Batch) stop() {
+	b.open.RLock()
+	defer b.open.RUnlock()
+	b.stopped.Store(true)
+	if !b.closed {
+		// This wakes a receive also where it reports that there is no connection to shut down.
+		_ = unix.Shutdown(int(b.fd), unix.SHUT_RD)
+	}
+}
+
+func (b *Batch) close() error {
+	b.open.Lock()
+	defer b.open.Unlock()
+	if b.closed {
+		return net.ErrClosed
+	}
+	b.closed = true
+	b.stopped.Store(true)
+	return os.NewSyscallError("close", unix.Close(int(b.fd)))
+}
+
+// later is what a reply needs that is sent when its slot is in use again.
+type later struct {
+	name       unix.RawSockaddrInet6
+	control    control
+	length     uint32
+	controlLen uint64
+}
+
+func (b *Batch) later(i int) func(data []byte) error {
+	s, from := &b.slots[i], &b.received[i].hdr
+	l := &later{name: s.name, control: s.control, length: from.Namelen}
+	if b.wildcard && sendFrom(&l.control, int(from.Controllen)) {
+		l.controlLen = uint64(from.Controllen)
+	}
+	return func(data []byte) error {
+		if len(data) == 0 {
+			return nil
+		}
+		var out unix.Iovec
+		out.Base = &data[0]
+		out.SetLen(len(data))
+		h := unix.Msghdr{Name: (*byte)(unsafe.Pointer(&l.name)), Namelen: l.length, Iov: &out}
+		h.SetIovlen(1)
+		if l.controlLen > 0 {
+			h.Control = (*byte)(unsafe.Pointer(&l.control))
+			h.SetControllen(int(l.controlLen))
+		}
+		b.open.RLock()
+		defer b.open.RUnlock()
+		if b.closed {
+			return net.ErrClosed
+		}
+		_, _, errno := unix.RawSyscall(unix.SYS_SENDMSG, b.fd, uintptr(unsafe.Pointer(&h)), unix.MSG_DONTWAIT)
+		if errno != 0 {
+			return os.NewSyscallError("sendmsg", errno)
+		}
+		return nil
+	}
 }

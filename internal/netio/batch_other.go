@@ -2,10 +2,20 @@
 
 package netio
 
-import "net/netip"
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
+)
 
 // system is one datagram at a time, where the kernel has no call for more that Go can make.
 type system struct {
+	conn    *net.UDPConn
+	stopped atomic.Bool
+
 	in     []byte
 	oob    []byte // which address the datagram came to; empty where the system does not say
 	length int
@@ -14,10 +24,11 @@ type system struct {
 	answer []byte
 }
 
-func (b *Batch) open() error {
-	if _, err := b.conn.SyscallConn(); err != nil {
+func (b *Batch) take(conn *net.UDPConn) error {
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}
+	b.conn = conn
 	b.in = make([]byte, b.size.In+1) // one more octet than is wanted tells a longer datagram
 	return nil
 }
@@ -25,7 +36,10 @@ func (b *Batch) open() error {
 func (b *Batch) receive() (int, error) {
 	b.answer = nil
 	n, from, err := b.conn.ReadFromUDPAddrPort(b.in)
-	if err != nil {
+	switch {
+	case b.stopped.Load() && errors.Is(err, os.ErrDeadlineExceeded):
+		return 0, net.ErrClosed
+	case err != nil:
 		return 0, err
 	}
 	b.cut = n > b.size.In
@@ -48,8 +62,27 @@ func (b *Batch) flush() int {
 	if len(data) == 0 {
 		return 0
 	}
+	_ = b.conn.SetWriteDeadline(time.Now().Add(flushWait))
 	if _, err := b.conn.WriteToUDPAddrPort(data, b.from); err != nil {
 		return 1
 	}
 	return 0
+}
+
+func (b *Batch) stop() {
+	b.stopped.Store(true)
+	_ = b.conn.SetReadDeadline(time.Unix(1, 0))
+}
+
+func (b *Batch) close() error { return b.conn.Close() }
+
+func (b *Batch) later(int) func(data []byte) error {
+	to := b.from
+	return func(data []byte) error {
+		if len(data) == 0 {
+			return nil
+		}
+		_, err := b.conn.WriteToUDPAddrPort(data, to)
+		return err
+	}
 }

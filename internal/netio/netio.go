@@ -1,9 +1,10 @@
 // Package netio moves UDP datagrams in batches: one call to the kernel takes what has arrived, one sends all the replies.
 //
-//	conns, err := netio.ListenUDP(ctx, addr, runtime.GOMAXPROCS(0))
+//	conns, err := netio.ListenUDP(ctx, addr, cores)
 //	b, err := netio.NewBatch(conns[0], netio.Sizes{In: 4096, Out: 1232})
+//	defer b.Close()
 //	for {
-//		n, err := b.Receive()
+//		n, err := b.Receive() // until b.Stop()
 //		for i := range n {
 //			data, from := b.Datagram(i)
 //			b.Reply(i, answer(b.Buffer(i), data, from))
@@ -11,18 +12,21 @@
 //		failed := b.Flush()
 //	}
 //
-// A Batch belongs to one goroutine; the net.UDPConn below it may be closed and given deadlines from any. Nothing is allocated once
+// A Batch belongs to one goroutine, but for Stop and what Later returns, which are for any. Nothing is allocated once
 // a Batch is made. A reply leaves from the address its question came to, also when the socket is bound to every address: a
 // resolver drops an answer from anywhere else.
 //
-// On Linux the package imports unsafe, because recvmmsg and sendmmsg take arrays of pointers. Waiting is left to Go's poller: a thread
-// that blocks in the kernel by itself costs more, because the scheduler takes its processor away and gives it back. On
-// other systems a batch is one datagram, and which address a reply leaves from is up to the system.
+// On Linux the package imports unsafe, because recvmmsg and sendmmsg take arrays of pointers, and a Batch waits in the kernel by itself: Go's
+// poller would be woken for each datagram that arrives or leaves. A thread that waits so keeps its processor (runtime.GOMAXPROCS)
+// for as long as there is another that is idle, and has it taken away and given back otherwise, which costs more than the wait. A process
+// on a single core should therefore have two. On other systems a batch is one datagram, and which address a reply leaves from
+// is up to the system.
 package netio
 
 import (
 	"net"
 	"net/netip"
+	"time"
 )
 
 // Sizes of a Batch. Zero means the default.
@@ -38,6 +42,9 @@ const (
 	defaultIn        = 2048
 	defaultOut       = 1232
 )
+
+// flushWait is how long Flush waits for room in the send buffer.
+const flushWait = time.Second
 
 func (s Sizes) orDefaults() Sizes {
 	if s.Datagrams <= 0 {
@@ -55,33 +62,33 @@ func (s Sizes) orDefaults() Sizes {
 
 // Batch is the datagrams taken from a socket together, and the replies to them.
 type Batch struct {
-	conn *net.UDPConn
 	out  []byte // a buffer of size Out for each datagram
 	size Sizes
-	n    int // datagrams of the last Receive
 	system
 }
 
-// NewBatch prepares batches on conn, which stays the caller's to close. Several Batches on one conn are possible but share its
-// queue; give each a socket of its own (ListenUDP). It fails when conn is closed.
+// NewBatch prepares batches on the socket of conn, which it takes over: conn is closed, and the socket open until Close. Give each Batch a
+// socket of its own (ListenUDP). When it fails, as it does when conn is closed, conn is as it was.
 func NewBatch(conn *net.UDPConn, s Sizes) (*Batch, error) {
 	s = s.orDefaults()
-	b := &Batch{conn: conn, size: s, out: make([]byte, s.Datagrams*s.Out)}
-	if err := b.open(); err != nil {
+	b := &Batch{size: s, out: make([]byte, s.Datagrams*s.Out)}
+	if err := b.take(conn); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
 // Receive waits for a datagram, takes it and those that came with it, and returns how many there are, at least one. What earlier
-// calls returned is no longer valid, and replies that were not flushed are forgotten. The error of a closed socket is
-// net.ErrClosed, that of a passed read deadline os.ErrDeadlineExceeded; after any other the socket may still work.
-func (b *Batch) Receive() (int, error) {
-	b.n = 0
-	n, err := b.receive()
-	b.n = n
-	return n, err
-}
+// calls returned is no longer valid, and replies that were not flushed are forgotten. After Stop the error is net.ErrClosed; after
+// any other the socket may still work.
+func (b *Batch) Receive() (int, error) { return b.receive() }
+
+// Stop ends Receive, the one that is waiting and all that follow, with net.ErrClosed. Replies can still be sent. It may be called from any
+// goroutine, more than once, and after Close.
+func (b *Batch) Stop() { b.stop() }
+
+// Close closes the socket. No Receive or Flush may be under way. A second Close returns net.ErrClosed.
+func (b *Batch) Close() error { return b.close() }
 
 // Datagram is number i of the last Receive, and where it came from: never a mapped address (::ffff:192.0.2.1 is 192.0.2.1), and
 // without a zone. The bytes may be changed, and are valid until the next Receive.
@@ -104,6 +111,11 @@ func (b *Batch) Reply(i int, data []byte) {
 	}
 }
 
-// Flush sends the replies and returns how many the kernel refused. It waits while the socket's send buffer is full, until the
-// write deadline; what is left then counts as refused.
+// Flush sends the replies and returns how many the kernel refused. While the socket's send buffer is full it waits, for a second
+// in all; what is left then counts as refused.
 func (b *Batch) Flush() (failed int) { return b.flush() }
+
+// Later returns a function that sends a reply to datagram i, once or several times, after the Batch has gone on to other datagrams. It may be
+// called from any goroutine; after Close it returns net.ErrClosed. It does not wait: when the send buffer is full the reply is lost, with
+// an error.
+func (b *Batch) Later(i int) func(data []byte) error { return b.later(i) }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -35,9 +34,6 @@ func listen(t testing.TB, addr string, n int) []*net.UDPConn {
 	}
 	for _, c := range conns {
 		t.Cleanup(func() { c.Close() })
-		if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
-			t.Fatal(err)
-		}
 	}
 	return conns
 }
@@ -50,6 +46,11 @@ func batchOn(t testing.TB, c *net.UDPConn, s netio.Sizes) *netio.Batch {
 	if err != nil {
 		t.Fatal(err)
 	}
+	late := time.AfterFunc(patience, b.Stop)
+	t.Cleanup(func() {
+		late.Stop()
+		b.Close()
+	})
 	return b
 }
 
@@ -158,8 +159,8 @@ func TestSourcesAreNeverMapped(t *testing.T) {
 
 func TestEveryDatagramGetsItsOwnReply(t *testing.T) {
 	const clients, each = 20, 10
-	server := listen(t, "127.0.0.1:0", 1)[0]
 	for _, size := range []int{1, 7, 64} {
+		server := listen(t, "127.0.0.1:0", 1)[0]
 		b := batchOn(t, server, netio.Sizes{Datagrams: size})
 		var conns []*net.UDPConn
 		for i := range clients {
@@ -235,29 +236,99 @@ func TestAGoneClientIsNoError(t *testing.T) {
 	expect(t, client, "re: still there?")
 }
 
-func TestReceiveEndsWithTheSocketOrItsDeadline(t *testing.T) {
-	conns := listen(t, "127.0.0.1:0", 2)
-	for i, end := range []func(c *net.UDPConn) error{
-		func(c *net.UDPConn) error { return c.SetReadDeadline(time.Unix(1, 0)) },
-		func(c *net.UDPConn) error { return c.Close() },
-	} {
-		c := conns[i%len(conns)]
-		b := batchOn(t, c, netio.Sizes{})
-		done := make(chan error)
-		go func() {
-			_, err := b.Receive()
-			done <- err
-		}()
-		if err := end(c); err != nil {
+func TestStopEndsReceive(t *testing.T) {
+	conn := listen(t, "127.0.0.1:0", 1)[0]
+	b := batchOn(t, conn, netio.Sizes{})
+	done := make(chan error)
+	receive := func() {
+		_, err := b.Receive()
+		done <- err
+	}
+	go receive()
+	b.Stop() // whether it waits yet or not
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	b.Stop()
+	go receive()
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Error("after Stop: ", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	b.Stop()
+	if err := b.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Error("a second Close: ", err)
+	}
+	if _, err := netio.NewBatch(conn, netio.Sizes{}); !errors.Is(err, net.ErrClosed) {
+		t.Error("a batch on a closed socket: ", err)
+	}
+}
+
+func TestStopWakesAWaitingReceive(t *testing.T) {
+	b := batchOn(t, listen(t, "0.0.0.0:0", 1)[0], netio.Sizes{})
+	done := make(chan error)
+	go func() {
+		_, err := b.Receive()
+		done <- err
+	}()
+	waitUntilBlocked(t)
+	b.Stop()
+	if err := <-done; !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+}
+
+// waitUntilBlocked returns when a goroutine is in a system call, as one that waits for datagrams is.
+func waitUntilBlocked(t *testing.T) {
+	t.Helper()
+	buf := make([]byte, 1<<16)
+	for until := time.Now().Add(patience); time.Now().Before(until); {
+		if bytes.Contains(buf[:runtime.Stack(buf, true)], []byte("[syscall")) || runtime.GOOS != "linux" {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Fatal("nobody waits")
+}
+
+func TestAnEmptyDatagramIsOneToo(t *testing.T) {
+	server := listen(t, "127.0.0.1:0", 1)[0]
+	client := dial(t, "127.0.0.1", portOf(server))
+	b := batchOn(t, server, netio.Sizes{})
+	send(t, client, nil)
+	gather(t, b, 1, func(buf, data []byte) []byte { return append(buf, fmt.Sprint(len(data))...) })
+	expect(t, client, "0")
+}
+
+func TestALaterReplyLeavesFromTheAddressThatWasAsked(t *testing.T) {
+	for _, at := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0"} {
+		server := listen(t, at, 1)[0]
+		host := "127.0.0.1"
+		if runtime.GOOS == "linux" && at != "127.0.0.1:0" {
+			host = "127.0.0.2"
+		}
+		client := dial(t, host, portOf(server))
+		b := batchOn(t, server, netio.Sizes{Datagrams: 1})
+		send(t, client, []byte("first"))
+		var later func([]byte) error
+		gather(t, b, 1, func(buf, _ []byte) []byte {
+			later = b.Later(0)
+			return nil
+		})
+		other := dial(t, "127.0.0.1", portOf(server)) // takes the first one's place
+		send(t, other, []byte("second"))
+		gather(t, b, 1, echo)
+		expect(t, other, "re: second")
+		if err := later([]byte("at last")); err != nil {
 			t.Error(err)
 		}
-		if err, want := <-done, []error{os.ErrDeadlineExceeded, net.ErrClosed}[i]; !errors.Is(err, want) {
-			t.Errorf("%v, want %v", err, want)
+		expect(t, client, "at last")
+		b.Close()
+		if err := later([]byte("too late")); !errors.Is(err, net.ErrClosed) {
+			t.Error(err)
 		}
-		c.Close()
-	}
-	if _, err := netio.NewBatch(conns[0], netio.Sizes{}); err == nil {
-		t.Error("a batch on a closed socket")
 	}
 }
 
@@ -292,12 +363,14 @@ func TestSocketsOfOneAddressShareItsSenders(t *testing.T) {
 		t.Fatalf("%d sockets", len(conns))
 	}
 	got := make([]int, len(conns))
+	batches := make([]*netio.Batch, len(conns))
 	var wg sync.WaitGroup
 	for i, c := range conns {
 		if portOf(c) != portOf(conns[0]) {
 			t.Errorf("ports %d and %d", portOf(c), portOf(conns[0]))
 		}
 		b := batchOn(t, c, netio.Sizes{})
+		batches[i] = b
 		wg.Go(func() {
 			for {
 				n, err := b.Receive()
@@ -318,8 +391,8 @@ func TestSocketsOfOneAddressShareItsSenders(t *testing.T) {
 		send(t, c, []byte("x"))
 		expect(t, c, "re: x")
 	}
-	for _, c := range conns {
-		c.Close()
+	for _, b := range batches {
+		b.Stop()
 	}
 	wg.Wait()
 	served := 0
