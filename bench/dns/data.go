@@ -22,6 +22,7 @@ const (
 	networks   = 256 // client subnets, spread over the networks of three regions
 	seed       = 1
 	serialText = "1 3600 600 604800 300"
+	saturated  = "saturated"
 )
 
 // testCase is one kind of question.
@@ -57,6 +58,7 @@ func writeData(dir string, records int) (*dataset, error) {
 		return nil, err
 	}
 	d.cases = []testCase{
+		{saturated, "as static, with more queries at once than the server takes", "", "h1." + smallZone},
 		{"static", "A of 1,000 names", "", "h1." + smallZone},
 		{"nxdomain", "names that do not exist", "", "h1." + smallZone},
 		{"million", fmt.Sprintf("A of random names in a zone of %d", records), "", d.names[0] + "." + largeZone},
@@ -64,6 +66,7 @@ func writeData(dir string, records int) (*dataset, error) {
 		{"weighted", "A by weight", "", "w1." + smallZone},
 	}
 	name := map[string]func() string{
+		saturated:  func() string { return small[random.IntN(hosts)] + "." + smallZone },
 		"static":   func() string { return small[random.IntN(hosts)] + "." + smallZone },
 		"nxdomain": func() string { return word(random) + "." + smallZone },
 		"million":  func() string { return d.names[random.IntN(records)] + "." + largeZone },

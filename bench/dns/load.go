@@ -41,9 +41,16 @@ func (p *server) load(ctx context.Context, s settings, c testCase, d time.Durati
 		return sample{}, err
 	}
 	args := dnsperf(s, p.port, c.file, d)
+	if c.name == saturated {
+		self, err := os.Executable()
+		if err != nil {
+			return sample{}, err
+		}
+		args = []string{"taskset", "-c", strconv.Itoa(s.clientOn), self, "-flood", c.file, "-port", p.port, "-duration", d.String()}
+	}
 	out, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
 	if err != nil {
-		return sample{}, fmt.Errorf("dnsperf: %w\n%s", err, out)
+		return sample{}, fmt.Errorf("%s: %w\n%s", args[3], err, out)
 	}
 	after, err := cpuOf(p.cmd.Process.Pid)
 	if err != nil {

@@ -44,7 +44,7 @@ func (p *server) does(name string) bool {
 	switch name {
 	case p.cannot:
 		return false
-	case "static", "nxdomain", "million":
+	case saturated, "static", "nxdomain", "million":
 		return true
 	}
 	for _, c := range p.can {
