@@ -206,8 +206,14 @@ func (n *Node) Explain(q admin.Query) (any, error) {
 }
 
 // ReloadFile implements admin.Operator.
-func (n *Node) ReloadFile() (any, error) {
-	if err := n.Reload(); err != nil {
+func (n *Node) ReloadFile(zone string) (any, error) {
+	err := error(nil)
+	if zone != "" {
+		err = n.ReloadZone(zone)
+	} else {
+		err = n.Reload()
+	}
+	if err != nil {
 		return nil, refusal{err}
 	}
 	return map[string]uint64{"generation": n.snapshot.Load().generation}, nil

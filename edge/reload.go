@@ -12,7 +12,7 @@ import (
 	"github.com/meridian-edge/meridian/healthcheck"
 )
 
-// ErrUnchanged is returned by Reload when the file, and the certificates and places it names, are what is served already.
+// ErrUnchanged is returned by Reload and ReloadZone when the file, and the certificates, places and zone files it names, are what is served already.
 var ErrUnchanged = errors.New("the configuration is unchanged")
 
 // Reload reads the configuration file again and puts it in service. On any error the generation that serves keeps serving;
@@ -39,6 +39,16 @@ func (n *Node) Reload() error {
 	return err
 }
 
+// ReloadZone reads the file of one zone again and puts it in service; the configuration and all other files are not looked at. It returns
+// ErrUnchanged when the file is what is served already, and why not when it cannot be served.
+func (n *Node) ReloadZone(name string) error {
+	changed, err := n.organs.authority.LookAt(context.Background(), name)
+	if err == nil && !changed {
+		return ErrUnchanged
+	}
+	return err
+}
+
 // Apply puts a configuration in service, or returns why it cannot be and changes nothing.
 func (n *Node) Apply(cfg *config.Config) error {
 	n.mu.Lock()
@@ -58,8 +68,16 @@ func (n *Node) Apply(cfg *config.Config) error {
 			}
 			n.lastError = nil
 			n.metrics.successful.Set(1)
+			changed, err := n.organs.authority.Look(context.Background())
+			if err != nil {
+				n.failedLocked(err)
+				return err
+			}
 			if n.organs.places.changed() || n.snapshot.Load().found != n.organs.discover.Version() {
 				return n.rebuildLocked()
+			}
+			if changed > 0 {
+				return nil
 			}
 			return ErrUnchanged
 		}

@@ -2,6 +2,7 @@ package edge_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -12,6 +13,7 @@ import (
 
 	mdns "github.com/miekg/dns"
 
+	"github.com/meridian-edge/meridian/edge"
 	"github.com/meridian-edge/meridian/internal/need"
 )
 
@@ -152,5 +154,34 @@ func TestEncryptedDNSHasACertificate(t *testing.T) {
 	m, _, err := c.ExchangeContext(t.Context(), new(mdns.Msg).SetQuestion("www.example.org.", mdns.TypeA), n.Addr("dot", 0).String())
 	if err != nil || len(m.Answer) != 1 {
 		t.Errorf("%v %v", err, m)
+	}
+}
+
+// A reload reads changed zone files at once, and not at the next look at them.
+func TestAReloadReadsChangedZoneFiles(t *testing.T) {
+	dir := t.TempDir()
+	write := func(version string) {
+		t.Helper()
+		text := "@ 300 SOA ns. h. " + version + " 7200 900 1209600 60\n@ 300 NS ns.example.net.\nwww 300 A 192.0.2." + version + "\n"
+		if err := os.WriteFile(filepath.Join(dir, "example.org.zone"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("1")
+	n := start(t, fmt.Sprintf("version: 1\nedge: {name: ns1}\nlisteners: {dns: [\"127.0.0.1:0\"], metrics: [\"127.0.0.1:0\"]}\ndns: {zone_files: {directory: %q}}\n", dir))
+	for _, version := range []string{"2", "3"} {
+		write(version)
+		if err := n.Reload(); err != nil && !errors.Is(err, edge.ErrUnchanged) { // the look of every two seconds may have come before
+			t.Fatal(err)
+		}
+		reply, _, err := new(mdns.Client).Exchange(new(mdns.Msg).SetQuestion("www.example.org.", mdns.TypeA), n.Addr("dns", 0).String())
+		if err != nil || len(reply.Answer) != 1 || reply.Answer[0].(*mdns.A).A.String() != "192.0.2."+version {
+			t.Errorf("version %s: %v %v", version, reply, err)
+		}
+	}
+	for name, reload := range map[string]func() error{"all": n.Reload, "one": func() error { return n.ReloadZone("example.org") }} {
+		if err := reload(); !errors.Is(err, edge.ErrUnchanged) {
+			t.Error(name, err)
+		}
 	}
 }

@@ -36,6 +36,7 @@ type settings struct {
 	clientOn int
 	flood    string
 	port     uint
+	scale    bool
 }
 
 func main() {
@@ -54,13 +55,17 @@ func main() {
 	flag.IntVar(&s.clientOn, "client-core", 1, "the core of dnsperf")
 	flag.StringVar(&s.flood, "flood", "", "be the client of the case saturated with this file of queries, against -port")
 	flag.UintVar(&s.port, "port", 53, "for -flood")
+	flag.BoolVar(&s.scale, "scale", false, "instead: load 10,000 zones of 103 records and reload one under load")
 	flag.Parse()
 	s.began = time.Now()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	act := run
-	if s.flood != "" {
+	switch {
+	case s.flood != "":
 		act = floodOnce
+	case s.scale:
+		act = scale
 	}
 	if err := act(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "bench/dns:", err)

@@ -87,6 +87,9 @@ func (p *server) start(ctx context.Context, s settings, data *dataset) error {
 		return err
 	}
 	args := append([]string{"-c", strconv.Itoa(s.serverOn), p.program}, p.args(p)...)
+	if s.serverOn < 0 { // on all
+		args[1] = "0-1023"
+	}
 	p.cmd = exec.Command("taskset", args...)
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = &p.log, &p.log, p.dir
 	// Interrupting this program must not reach the servers before it does: it ends them itself.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -143,6 +145,29 @@ func (l *Loader) Load(ctx context.Context, previous *Zones, sources []Source) (*
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	return z, nil
+}
+
+// LoadOne is Load for one zone that previous has, by its name in wire form in lower case: the others are taken over unseen. When
+// nothing about it has changed the result is previous.
+func (l *Loader) LoadOne(previous *Zones, origin []byte) (*Zones, error) {
+	before := previous.Get(origin)
+	if before == nil {
+		return nil, fmt.Errorf("load zone %s: there is no such zone", NameText(origin))
+	}
+	root, err := os.OpenRoot(l.o.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open zone folder: %w", err)
+	}
+	defer root.Close()
+	if _, same := current(root, before.files); same && len(before.files) > 0 {
+		return previous, nil
+	}
+	next := &Loaded{Source: before.Source, Origin: before.Origin}
+	l.update(root, before, next)
+	z := &Zones{list: slices.Clone(previous.list), byName: maps.Clone(previous.byName)}
+	z.list[slices.Index(z.list, before)] = next
+	z.byName[string(origin)] = next
 	return z, nil
 }
 

@@ -73,7 +73,7 @@ func TestEveryTypeIsReadAndWritten(t *testing.T) {
 // allRecords is one record for each sample.
 func allRecords(t *testing.T) []Record {
 	text := apex
-	for _, name := range slices.Sorted(maps(samples)) {
+	for _, name := range slices.Sorted(keys(samples)) {
 		for i, data := range samples[name] {
 			text += fmt.Sprintf("%s%d 7 %s %s\n", name, i, name, data)
 		}
@@ -85,7 +85,7 @@ func allRecords(t *testing.T) []Record {
 	return slices.Collect(d.Records())
 }
 
-func maps(m map[string][]string) func(func(string) bool) {
+func keys(m map[string][]string) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for k := range m {
 			if !yield(k) {

@@ -5,7 +5,7 @@
 //	GET  /v1/health                              every verdict with its reason
 //	GET  /v1/explain?url=URL&client=IP           the decision for a request (method=GET)
 //	GET  /v1/explain?name=NAME&type=A&client=IP  the decision for a DNS question
-//	POST /v1/reload                              read the configuration file again
+//	POST /v1/reload                              read the configuration file again; with zone=NAME only the file of that zone
 //	POST /v1/purge?url=URL                       remove one URL from the cache
 //	POST /v1/health/force?target=T&state=S&for=D an operator's word: S is up, down, drain or clear, D such as 10m
 //	POST /v1/health/accept?check=NAME            put an edited check in force that was refused, or is still tried
@@ -43,8 +43,8 @@ type Inspector interface {
 
 // Operator carries out an operator's word.
 type Operator interface {
-	// ReloadFile reads the configuration again and returns the generation that serves then.
-	ReloadFile() (any, error)
+	// ReloadFile reads the configuration again, or only the file of a zone, and returns the generation that serves then.
+	ReloadFile(zone string) (any, error)
 	Purger
 	// Force puts an operator's word about a target in force, for a time or, with 0, until it is taken back.
 	Force(target, state string, d time.Duration) (any, error)
@@ -114,8 +114,8 @@ func NewServer(n Node) *http.Server {
 		v, err := n.Explain(q)
 		reply(w, v, err)
 	})
-	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, _ *http.Request) {
-		v, err := n.ReloadFile()
+	mux.HandleFunc("POST /v1/reload", func(w http.ResponseWriter, r *http.Request) {
+		v, err := n.ReloadFile(r.URL.Query().Get("zone"))
 		reply(w, v, err)
 	})
 	mux.HandleFunc("POST /v1/purge", func(w http.ResponseWriter, r *http.Request) {

@@ -135,6 +135,50 @@ func TestABadFileKeepsItsLastGoodVersionAndHurtsNobodyElse(t *testing.T) {
 	want(t, k, "www.example.com", "A", "NOERROR 192.0.2.22")
 }
 
+func TestOneZoneIsReloadedByItself(t *testing.T) {
+	w := newWorld(t)
+	if err := os.Mkdir(filepath.Join(w.dir, "zones"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	version := func(n int) {
+		for i, name := range []string{"org.zone", "zones/example.com.zone"} {
+			w.write(name, fmt.Sprintf(soa, n)+fmt.Sprintf("www 300 IN A 192.0.2.%d\n", 10*(i+1)+n))
+		}
+	}
+	version(1)
+	k := authority.New(authority.Options{StateDir: w.dir, Watch: -1})
+	defer k.Close()
+	install(t, k, w.config(fromFiles))
+	version(2)
+	for _, step := range []struct {
+		name      string
+		changed   bool
+		org, com  string
+		wantError string
+	}{
+		{name: "example.com", changed: true, org: "11", com: "22"},
+		{name: "EXAMPLE.com.", org: "11", com: "22"},
+		{name: "example.org", changed: true, org: "12", com: "22"},
+		{name: "example.net", org: "12", com: "22", wantError: "no zone file"},
+		{name: "not..a.name", org: "12", com: "22", wantError: "not..a.name"},
+	} {
+		changed, err := k.LookAt(t.Context(), step.name)
+		if changed != step.changed || (err == nil) != (step.wantError == "") || err != nil && !strings.Contains(err.Error(), step.wantError) {
+			t.Errorf("%s: %v, %v", step.name, changed, err)
+		}
+		want(t, k, "www.example.org", "A", "NOERROR 192.0.2."+step.org)
+		want(t, k, "www.example.com", "A", "NOERROR 192.0.2."+step.com)
+	}
+	w.write("org.zone", fmt.Sprintf(soa, 3)+"www 300 IN A nonsense\n")
+	if _, err := k.LookAt(t.Context(), "example.org"); err == nil || !strings.Contains(err.Error(), "org.zone:3") || !strings.Contains(err.Error(), "last good version") {
+		t.Error(err)
+	}
+	want(t, k, "www.example.org", "A", "NOERROR 192.0.2.12")
+	if n, err := k.Look(t.Context()); n != 0 || err != nil {
+		t.Error("a look finds what was found already: ", n, err)
+	}
+}
+
 // A file that never was good is a zone that is ours and not there: resolvers keep asking, and nobody is told that names do not exist.
 func TestAFileThatNeverWasGoodIsServfail(t *testing.T) {
 	w := newWorld(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -28,7 +29,11 @@ type group struct {
 // readFiles brings the files of a configuration up to date. Those that are as they were in previous, which may be nil, are not read.
 // Only a folder that cannot be listed is an error.
 func readFiles(cfg *config.Config, previous *files) (*files, error) {
-	f := &files{loads: map[group]*zone.Zones{}, byName: map[string]*zone.Loaded{}}
+	expected := 0
+	if previous != nil {
+		expected = len(previous.byName)
+	}
+	f := &files{loads: map[group]*zone.Zones{}, byName: make(map[string]*zone.Loaded, expected)}
 	sources := map[group][]zone.Source{}
 	have := map[string]bool{}
 	add := func(z *config.Zone) {
@@ -46,6 +51,7 @@ func readFiles(cfg *config.Config, previous *files) (*files, error) {
 		if err != nil {
 			return nil, fmt.Errorf("dns.zone_files: %w", err)
 		}
+		f.folder = make([]config.Zone, 0, len(listed))
 		for _, s := range listed {
 			if z, ok := folder.Zone(s.Path); ok && !have[z.Name] {
 				f.folder = append(f.folder, z)
@@ -75,6 +81,21 @@ func readFiles(cfg *config.Config, previous *files) (*files, error) {
 	return f, nil
 }
 
+// reread is f with the file of one zone brought up to date; f itself when that has not changed.
+func (f *files) reread(z *config.Zone, origin []byte) (*files, error) {
+	g := group{filepath.Dir(z.File), z.TTL}
+	loaded, err := zone.NewLoader(zone.LoaderOptions{Dir: g.dir, DefaultTTL: uint32(g.ttl / time.Second)}).LoadOne(f.loads[g], origin)
+	if err != nil {
+		return nil, err
+	}
+	if loaded == f.loads[g] {
+		return f, nil
+	}
+	next := &files{folder: f.folder, loads: maps.Clone(f.loads), byName: maps.Clone(f.byName)}
+	next.loads[g], next.byName[z.Name] = loaded, loaded.Get(origin)
+	return next, nil
+}
+
 // missing notes a zone whose file cannot be read at all.
 func (f *files) missing(s zone.Source, before *zone.Zones, err error) {
 	l := &zone.Loaded{Source: s, Err: err}
@@ -98,14 +119,9 @@ func (f *files) get(name string) *zone.Data {
 func (f *files) errors() []error {
 	var errs []error
 	for name, l := range f.byName {
-		if l.Err == nil {
-			continue
+		if l.Err != nil {
+			errs = append(errs, fileError(name, l))
 		}
-		kept := "the last good version is served"
-		if l.Data == nil {
-			kept = "it is answered with SERVFAIL"
-		}
-		errs = append(errs, fmt.Errorf("zone %s, %s: %w", name, kept, l.Err))
 	}
 	slices.SortFunc(errs, func(a, b error) int {
 		switch {
@@ -116,6 +132,28 @@ func (f *files) errors() []error {
 		}
 		return 0
 	})
+	return errs
+}
+
+func fileError(name string, l *zone.Loaded) error {
+	kept := "the last good version is served"
+	if l.Data == nil {
+		kept = "it is answered with SERVFAIL"
+	}
+	return fmt.Errorf("zone %s, %s: %w", name, kept, l.Err)
+}
+
+// errorsOf are the Errors of one zone.
+func (b *Build) errorsOf(name string) []error {
+	var errs []error
+	if l := b.files.byName[name]; l != nil && l.Err != nil {
+		errs = append(errs, fileError(name, l))
+	}
+	for _, e := range b.zones.Errors() {
+		if e.Zone == name {
+			errs = append(errs, e)
+		}
+	}
 	return errs
 }
 

@@ -2,8 +2,10 @@ package authority
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/meridian-edge/meridian/config"
@@ -148,14 +150,13 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-looks:
-			k.look(ctx)
+			if _, err := k.Look(ctx); err != nil {
+				k.log.Error("zone files not served, the last good zones keep serving", "error", err)
+			}
 		case <-health.C:
 			if now := k.epoch(); now != epoch {
 				epoch = now
-				k.mu.Lock()
-				b := k.current
-				k.mu.Unlock()
-				if b != nil {
+				if b := k.serving(); b != nil {
 					k.offer(b, false)
 				}
 			}
@@ -170,35 +171,103 @@ func (k *Keeper) epoch() uint64 {
 	return k.options.Epoch()
 }
 
-// look serves zone files that have changed.
-func (k *Keeper) look(ctx context.Context) {
+// Look reads the zone files that have changed and puts their zones in service, and returns how many: at least one when there are others
+// than before. On an error, which is one of all the files and not of a single zone, what serves goes on serving.
+func (k *Keeper) Look(ctx context.Context) (changed int, err error) {
+	// At first without the lock: with thousands of files this takes a while, and must not hold up whoever has one zone to install.
+	for range looksWithoutLock {
+		old := k.serving()
+		found, err := peek(old)
+		if err != nil || found == nil {
+			return 0, err
+		}
+		k.installing.Lock()
+		if k.serving() == old {
+			defer k.installing.Unlock()
+			return k.take(ctx, found)
+		}
+		k.installing.Unlock()
+	}
 	k.installing.Lock()
 	defer k.installing.Unlock()
+	found, err := peek(k.serving())
+	if err != nil || found == nil {
+		return 0, err
+	}
+	return k.take(ctx, found)
+}
+
+// looksWithoutLock is how often a look starts again because zones have been installed meanwhile.
+const looksWithoutLock = 3
+
+// serving is the build in service; nil before the first.
+func (k *Keeper) serving() *Build {
 	k.mu.Lock()
-	old := k.current
-	k.mu.Unlock()
-	if old == nil || old.files.none() {
-		return
+	defer k.mu.Unlock()
+	return k.current
+}
+
+// finding is what a look has found.
+type finding struct {
+	next  *Build // read, not compiled
+	names []string
+	same  bool // there are the same zones as before
+}
+
+// peek reads what has changed of the files of a build, which may be nil. It returns nil when nothing has.
+func peek(old *Build) (*finding, error) {
+	if old == nil || old.files.none() && old.cfg.DNS.ZoneFiles == nil {
+		return nil, nil
 	}
-	next := &Build{cfg: old.cfg, deps: old.deps, seen: map[string]*transfer.Change{}}
-	err := next.read(old)
-	changed, same := next.files.changes(old.files)
-	switch {
-	case err != nil:
-		k.log.Error("zone files not read, the last good zones keep serving", "error", err)
-		return
-	case same && len(changed) == 0:
-		return
-	case same && len(changed) <= fewChanges:
-		k.compileSome(next, changed)
-	default:
-		if next, err = k.Build(old.cfg, old.deps); err != nil {
-			k.log.Error("zone files not served, the last good zones keep serving", "error", err)
-			return
-		}
+	f := &finding{next: &Build{cfg: old.cfg, deps: old.deps, seen: map[string]*transfer.Change{}}}
+	if err := f.next.read(old); err != nil {
+		return nil, err
 	}
-	k.log.Info("zone files loaded", "changed", len(changed), "zones", len(next.files.byName))
-	k.install(ctx, next)
+	if f.names, f.same = f.next.files.changes(old.files); f.same && len(f.names) == 0 {
+		return nil, nil
+	}
+	return f, nil
+}
+
+// take puts what was found in service. k.installing is held.
+func (k *Keeper) take(ctx context.Context, f *finding) (changed int, err error) {
+	if f.same && len(f.names) <= fewChanges {
+		k.compileSome(f.next, f.names)
+	} else if f.next, err = k.Build(f.next.cfg, f.next.deps); err != nil {
+		return 0, err
+	}
+	k.log.Info("zone files loaded", "changed", len(f.names), "zones", len(f.next.files.byName))
+	k.install(ctx, f.next)
+	return max(len(f.names), 1), nil
+}
+
+// LookAt is Look for the file of one zone: however many others there are, it takes about as long as reading that one. It reports whether
+// anything has changed. The error says why the file cannot be served, or that the zone has none.
+func (k *Keeper) LookAt(ctx context.Context, name string) (changed bool, err error) {
+	origin, err := zone.ParseName(strings.ToLower(name))
+	if err != nil {
+		return false, err
+	}
+	name = zone.NameText(origin)
+	k.installing.Lock()
+	defer k.installing.Unlock()
+	old := k.serving()
+	if old == nil || old.plans[name] == nil || !old.plans[name].file {
+		return false, fmt.Errorf("zone %s has no zone file here", name)
+	}
+	next := &Build{cfg: old.cfg, deps: old.deps, plans: old.plans, order: old.order}
+	if next.files, err = old.files.reread(old.plans[name].zone, origin); err != nil {
+		return false, err
+	}
+	if next.files != old.files {
+		k.compileSome(next, []string{name})
+		k.log.Info("zone file loaded", "zone", name)
+		k.install(ctx, next)
+	}
+	for _, err := range next.errorsOf(name) {
+		return next.files != old.files, err
+	}
+	return next.files != old.files, nil
 }
 
 // fewChanges are compiled one by one; more of them with everything else, in parallel.
