@@ -102,12 +102,18 @@ func query(r *http.Request, buffer []byte) ([]byte, *wrong) {
 	if len(packet) < headerLen || packet[2]&0x80 != 0 {
 		return packet, &wrong{http.StatusBadRequest, refusedMalformed, "this is no DNS query"}
 	}
-	if r.Method != http.MethodPost && packet[2]>>3&0xF != 0 {
+	if opcode := packet[2] >> 3 & 0xF; r.Method != http.MethodPost && (opcode == opcodeNotify || opcode == opcodeUpdate) {
 		// What changes something must not be a link that anybody can be made to follow (RFC 9110 section 9.2.1).
-		return packet, &wrong{http.StatusBadRequest, refusedMalformed, "only queries can be asked with GET"}
+		return packet, &wrong{http.StatusBadRequest, refusedMalformed, "use POST for NOTIFY and UPDATE"}
 	}
 	return packet, nil
 }
+
+// Opcodes of messages that change something (RFC 1996, RFC 2136).
+const (
+	opcodeNotify = 4
+	opcodeUpdate = 5
+)
 
 // fromURL reads the variable dns (RFC 8484 section 4.1): base64url without padding, once.
 func fromURL(raw string) ([]byte, *wrong) {
