@@ -18,8 +18,8 @@ import (
 
 const tsigSecret = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
-// serveMessages serves a zone of the configuration, and the same name for transfers.
-func serveMessages(t *testing.T) (addr string) {
+// transferStore has example.org for those who hold key.example.org.
+func transferStore(t *testing.T) *transfer.Store {
 	t.Helper()
 	b := zone.NewBuilder([]byte("\x07example\x03org\x00"))
 	for _, line := range []string{"example.org. 60 IN SOA ns. host. 7 2 3 4 5", "example.org. 60 IN NS ns.example.org.", "a.example.org. 60 IN A 192.0.2.1"} {
@@ -43,6 +43,13 @@ func serveMessages(t *testing.T) (addr string) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	return store
+}
+
+// serveMessages serves a zone of the configuration, and the same name for transfers.
+func serveMessages(t *testing.T) (addr string) {
+	t.Helper()
+	store := transferStore(t)
 	source := &holder{}
 	source.p.Store(simpleZones(t, "a 60 A 192.0.2.1"))
 	s := dns.NewServer(dns.Options{Source: source, Messages: store})

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/meridian-edge/meridian/internal/netio"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -16,6 +17,7 @@ type metrics struct {
 	dropped   [reasons]prometheus.Counter
 	truncated [transports]prometheus.Counter
 	panics    prometheus.Counter
+	sockets   netio.Sockets
 
 	// tallies hold the counters of one generation's zones by number, so that a packet costs no label lookup.
 	tallies atomic.Pointer[tallies]
@@ -43,7 +45,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		m.truncated[t] = truncated.WithLabelValues(t.String())
 	}
 	if reg != nil {
-		reg.MustRegister(m.queries, m.panics, dropped, truncated)
+		reg.MustRegister(m.queries, m.panics, dropped, truncated, prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "meridian_dns_socket_drops_total", Help: "Datagrams that the kernel dropped because the buffer of a UDP socket was full.",
+		}, func() float64 { return float64(m.sockets.Drops()) }))
 	}
 	m.tallies.Store(newTallies(nil))
 	return m

@@ -30,11 +30,13 @@ func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 		return fmt.Errorf("serve dns on udp %s: %w", addr, err)
 	}
 	stop := context.AfterFunc(ctx, batch.Stop)
+	remove := s.metrics.sockets.Add(batch)
 	u := udpLoop{batch: batch}
 	defer func() {
 		stop()
 		u.detours.Wait()
 		_ = batch.Close()
+		remove()
 	}()
 	for {
 		n, err := batch.Receive()

@@ -41,6 +41,7 @@ type system struct {
 	fd       uintptr      // the socket, blocking, and no longer in the hands of Go's poller
 	open     sync.RWMutex // held for reading by whoever uses fd besides the owner of the Batch
 	closed   bool         // under open
+	dropped  uint64       // under open, once closed
 	stopped  atomic.Bool
 	wildcard bool // the socket is bound to every address, and control messages say which one was meant
 	slots    []slot
@@ -305,9 +306,31 @@ func (b *Batch) close() error {
 	if b.closed {
 		return net.ErrClosed
 	}
+	b.dropped = b.askDrops()
 	b.closed = true
 	b.stopped.Store(true)
 	return os.NewSyscallError("close", unix.Close(int(b.fd)))
+}
+
+func (b *Batch) drops() uint64 {
+	b.open.RLock()
+	defer b.open.RUnlock()
+	if b.closed {
+		return b.dropped
+	}
+	return b.askDrops()
+}
+
+// askDrops reads the counter of the socket (SO_MEMINFO, in the terms of sock_diag).
+func (b *Batch) askDrops() uint64 {
+	var info [9]uint32 // up to SK_MEMINFO_DROPS, the last
+	length := uint32(unsafe.Sizeof(info))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, b.fd, unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&info)), uintptr(unsafe.Pointer(&length)), 0)
+	if errno != 0 || length < uint32(unsafe.Sizeof(info)) {
+		return 0
+	}
+	return uint64(info[len(info)-1])
 }
 
 // later is what a reply needs that is sent when its slot is in use again.

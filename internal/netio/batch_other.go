@@ -86,3 +86,5 @@ func (b *Batch) later(int) func(data []byte) error {
 		return err
 	}
 }
+
+func (b *Batch) drops() uint64 { return 0 }

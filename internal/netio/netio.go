@@ -119,3 +119,7 @@ func (b *Batch) Flush() (failed int) { return b.flush() }
 // called from any goroutine; after Close it returns net.ErrClosed. It does not wait: when the send buffer is full the reply is lost, with
 // an error.
 func (b *Batch) Later(i int) func(data []byte) error { return b.later(i) }
+
+// Drops is how many datagrams the kernel has thrown away because nobody took them in time and the socket's buffer was full. It may be called
+// from any goroutine; after Close it is what it was then. It is 0 on systems that do not say, which are all but Linux.
+func (b *Batch) Drops() uint64 { return b.drops() }

@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"runtime"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/meridian-edge/meridian/internal/netio"
 )
@@ -403,6 +407,32 @@ func TestSocketsOfOneAddressShareItsSenders(t *testing.T) {
 	}
 	if len(conns) > 1 && served < 2 {
 		t.Errorf("all of %d clients came to one socket: %v", clients, got)
+	}
+}
+
+// TestD23SocketBuffers: four megabytes are asked for, and as much granted as the system lets anybody have.
+func TestD23SocketBuffers(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("SKIPPED: reads /proc")
+	}
+	text, err := os.ReadFile("/proc/sys/net/core/rmem_max")
+	if err != nil {
+		t.Skip("SKIPPED: ", err)
+	}
+	most, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := listen(t, "127.0.0.1:0", 1)[0].SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	size := 0
+	if err := raw.Control(func(fd uintptr) { size, err = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF) }); err != nil {
+		t.Fatal(err)
+	}
+	if want := 2 * min(4<<20, most); size < want { // the kernel doubles it for its own use
+		t.Errorf("%d octets, want %d: %v", size, want, err)
 	}
 }
 
