@@ -2,10 +2,12 @@ package cache
 
 import (
 	"context"
+	"io"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/byteranges"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -38,8 +40,12 @@ func respond(ctx context.Context, req *Request, w *wish, src source) *httpwire.R
 		resp.Fields.Add(httpwire.Age, strconv.FormatInt(int64(max(0, src.age)/time.Second), 10))
 	}
 	span := rules.Span{End: -1}
+	var parts []byteranges.Span
 	if resp.Status == 200 {
-		span = r.narrow(req, w, src)
+		span, parts = r.narrow(req, w, src)
+	}
+	if len(parts) > 0 && r.several(ctx, src.object, parts) {
+		return resp
 	}
 	var coded *form
 	if req.Encode.On {
@@ -61,32 +67,75 @@ func respond(ctx context.Context, req *Request, w *wish, src source) *httpwire.R
 }
 
 // narrow turns a 200 into what a conditional or a range request gets, in the order of RFC 9110 §13.2.2.
-func (r *reply) narrow(req *Request, w *wish, src source) rules.Span {
+func (r *reply) narrow(req *Request, w *wish, src source) (span rules.Span, several []byteranges.Span) {
 	resp, all := &r.resp, rules.Span{End: -1}
 	if rules.NotModified(req.Head.Fields, src.head.fields, src.head.fresh.Received) {
 		resp.Status = 304
 		resp.Fields.Filter(confirming)
-		return all
+		return all, nil
 	}
 	if !w.ranged || resp.Length < 0 {
-		return all
+		return all, nil
 	}
 	value, _ := req.Head.Fields.Get(httpwire.Range)
-	span, ok := rules.ParseRange(value, resp.Length)
-	if !ok || !rules.RangeApplies(req.Head.Fields, src.head.fields, src.head.fresh.Received) {
-		return all
+	var room [rules.MaxRanges]rules.Span
+	spans, tidy, ok := rules.ParseRanges(room[:0], value, resp.Length)
+	if !ok || !tidy && rules.CloudFront(req.Policy) && len(spans) > 0 || !rules.RangeApplies(req.Head.Fields, src.head.fields, src.head.fresh.Received) {
+		return all, nil
 	}
 	size := strconv.FormatInt(resp.Length, 10)
-	if span == (rules.Span{}) {
+	switch len(spans) {
+	case 0:
 		resp.Status, resp.Length = 416, 0
 		resp.Fields.Filter(confirming)
 		resp.Fields.Set(httpwire.ContentRange, "bytes */"+size)
-		return span
+		return rules.Span{}, nil
+	case 1:
+		span = spans[0]
+		resp.Status, resp.Length = 206, span.End-span.Start
+		resp.Fields.Set(httpwire.ContentRange,
+			"bytes "+strconv.FormatInt(span.Start, 10)+"-"+strconv.FormatInt(span.End-1, 10)+"/"+size)
+		return span, nil
 	}
-	resp.Status, resp.Length = 206, span.End-span.Start
-	resp.Fields.Set(httpwire.ContentRange,
-		"bytes "+strconv.FormatInt(span.Start, 10)+"-"+strconv.FormatInt(span.End-1, 10)+"/"+size)
-	return span
+	for _, s := range spans {
+		several = append(several, byteranges.Span(s))
+	}
+	return all, several
+}
+
+// several makes the response one of several parts of an object that is complete. It reports false when the whole is as short (attack
+// row R11), or still comes: then that is the answer.
+func (r *reply) several(ctx context.Context, o *object, spans []byteranges.Span) bool {
+	if !o.done.Load() {
+		return false
+	}
+	kind, _ := r.resp.Fields.Get(httpwire.ContentType)
+	b := byteranges.New(spans, o.size, kind, func(s byteranges.Span) io.ReadCloser {
+		part := new(reader)
+		o.hold()
+		o.attach(ctx, part, rules.Span(s))
+		return part
+	})
+	if b.Length() >= o.size {
+		return false
+	}
+	r.resp.Status, r.resp.Length, r.resp.Body = 206, b.Length(), &partsBody{b, o}
+	r.resp.Fields.Set(httpwire.ContentType, b.ContentType())
+	return true
+}
+
+// partsBody holds the object until the last part has been read.
+type partsBody struct {
+	*byteranges.Body
+	object *object
+}
+
+func (p *partsBody) Close() error {
+	if p.object != nil {
+		defer p.object.release()
+		p.object = nil
+	}
+	return p.Body.Close()
 }
 
 // confirming keeps the fields of a 304: not those that describe a body (RFC 9110 §15.4.5).

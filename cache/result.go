@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/rules"
-	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
 // Outcome says in one word how a request was answered.
@@ -100,7 +99,7 @@ type Result struct {
 // AppendStatus appends one member of a Cache-Status field (RFC 9211) to dst: `eu1; hit; ttl=57` or
 // `eu1; fwd=miss; fwd-status=200; stored`. The node is written as a token when it is one, else as a quoted string.
 func (r *Result) AppendStatus(dst []byte, node string) []byte {
-	dst = appendItem(dst, node)
+	dst = rules.AppendItem(dst, node)
 	if r.Outcome == Hit || r.Outcome == Stale && r.Reason != ReasonError && r.Reason != ReasonSlow {
 		dst = append(dst, "; hit; ttl="...)
 		return r.appendKey(strconv.AppendInt(dst, floorSeconds(r.TTL), 10))
@@ -119,7 +118,7 @@ func (r *Result) AppendStatus(dst []byte, node string) []byte {
 	}
 	if r.Reason != "" && r.Reason != r.forward() {
 		dst = append(dst, "; detail="...)
-		dst = appendItem(dst, r.Reason)
+		dst = rules.AppendItem(dst, r.Reason)
 	}
 	return r.appendKey(dst)
 }
@@ -129,7 +128,7 @@ func (r *Result) appendKey(dst []byte) []byte {
 	if !r.ShowKey || r.Key == "" {
 		return dst
 	}
-	return appendString(append(dst, "; key="...), r.Key)
+	return rules.AppendString(append(dst, "; key="...), r.Key)
 }
 
 // forward is the word of RFC 9211 §2.2.
@@ -153,44 +152,6 @@ func (r *Result) forward() string {
 		return "vary-miss"
 	}
 	return "miss"
-}
-
-// appendItem writes s as an sf-token when it is one, else as an sf-string (RFC 9651 §4.1.6 and §4.1.7).
-func appendItem(dst []byte, s string) []byte {
-	if isToken(s) {
-		return append(dst, s...)
-	}
-	return appendString(dst, s)
-}
-
-// appendString writes s as an sf-string. Bytes that a string may not hold become question marks.
-func appendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	for i := range len(s) {
-		c := s[i]
-		if c < ' ' || c >= 0x7f {
-			c = '?'
-		}
-		if c == '"' || c == '\\' {
-			dst = append(dst, '\\')
-		}
-		dst = append(dst, c)
-	}
-	return append(dst, '"')
-}
-
-// isToken reports whether s is an sf-token: a letter or asterisk, then token characters, colons and slashes.
-func isToken(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c|0x20 >= 'a' && c|0x20 <= 'z' || c == '*' {
-			continue
-		}
-		if i == 0 || !httpwire.IsTokenByte(c) && c != ':' && c != '/' {
-			return false
-		}
-	}
-	return s != ""
 }
 
 // floorSeconds rounds down, so that a fraction of a second past expiry is not a zero.

@@ -93,7 +93,7 @@ func TestRange(t *testing.T) {
 	f(206, 0, n, "bytes 0-199999/200000", "Range: bytes=-900000")
 	f(416, 0, 0, "bytes */200000", "Range: bytes=200000-")
 	f(416, 0, 0, "bytes */200000", "Range: bytes=-0")
-	for _, v := range []string{"bytes=0-1,5-6", "lines=0-1", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-4", "bytes 0-1", "bytes=+1-2"} {
+	for _, v := range []string{"lines=0-1", "bytes=", "bytes=-", "bytes=a-b", "bytes=5-4", "bytes 0-1", "bytes=+1-2"} {
 		f(200, 0, n, "", "Range: "+v)
 	}
 	f(206, 0, 2, "bytes 0-1/200000", "Range: bytes=0-1", "If-Range: "+tag)

@@ -65,7 +65,7 @@ func readWish(req *Request) (w wish, reason string) {
 		f := &req.Head.Fields[i]
 		switch f.ID {
 		case httpwire.Range:
-			w.ranged = !w.head // RFC 9110 §14.2: Range is for GET only
+			w.ranged = !w.head && rules.UsesRange(f.Value) // RFC 9110 §14.2: Range is for GET only
 		case httpwire.Authorization:
 			w.auth = true
 		case httpwire.IfMatch, httpwire.IfUnmodifiedSince:

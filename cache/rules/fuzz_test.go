@@ -76,9 +76,16 @@ func FuzzRange(f *testing.F) {
 		if size < 0 {
 			return
 		}
-		span, ok := rules.ParseRange(value, size)
-		if ok && span != (rules.Span{}) && (span.Start < 0 || span.End > size || span.Start >= span.End) {
-			t.Errorf("%q of %d: %+v", value, size, span)
+		spans, tidy, ok := rules.ParseRanges(nil, value, size)
+		total, last := int64(0), rules.Span{Start: -2, End: -1}
+		for _, span := range spans {
+			if span.Start < 0 || span.End > size || span.Start >= span.End || tidy && span.Start <= last.End {
+				t.Errorf("%q of %d: %+v", value, size, spans)
+			}
+			total, last = total+span.End-span.Start, span
+		}
+		if total > size || len(spans) > rules.MaxRanges || !ok && spans != nil || ok && !rules.UsesRange(value) {
+			t.Errorf("%q of %d: %+v, %v", value, size, spans, ok)
 		}
 	})
 }

@@ -1,6 +1,9 @@
 package rules
 
 import (
+	"cmp"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,14 +13,71 @@ import (
 // Span is a range of bytes, End exclusive.
 type Span struct{ Start, End int64 }
 
-// ParseRange reads a Range field with one range of bytes (RFC 9110 §14.1.2) of a body of this size. ok is false when the field
-// is to be ignored: another unit, several ranges, malformed. Otherwise an empty Span means that nothing satisfies it (416).
-func ParseRange(value string, size int64) (span Span, ok bool) {
+// MaxRanges is how many ranges one request may ask for; a field with more is ignored (RFC 9110 §14.2, attack row R11).
+const MaxRanges = 16
+
+// ParseRanges reads a Range field (RFC 9110 §14.1.2) for a body of this size, and appends what it asks for to dst: ranges beyond the end left out,
+// and if any overlap or touch each other, all sorted and those made one. ok is false when the field is to be ignored: another unit, malformed, more
+// than MaxRanges. Otherwise no Spans mean that nothing satisfies it (416). tidy says that nothing was left out, sorted or made one.
+func ParseRanges(dst []Span, value string, size int64) (spans []Span, tidy, ok bool) {
 	unit, set, found := strings.Cut(value, "=")
 	if !found || !strings.EqualFold(unit, "bytes") {
-		return Span{}, false
+		return nil, false, false
 	}
-	first, last, found := strings.Cut(strings.Trim(set, " \t"), "-")
+	spans, tidy = dst, true
+	count := 0
+	for spec := range strings.SplitSeq(set, ",") {
+		if spec = strings.Trim(spec, " \t"); spec == "" { // an empty element of a list (§5.6.1)
+			continue
+		}
+		span, ok := parseSpec(spec, size)
+		if count++; !ok || count > MaxRanges {
+			return nil, false, false
+		}
+		if span == (Span{}) {
+			tidy = false
+			continue
+		}
+		spans = append(spans, span)
+	}
+	if count == 0 {
+		return nil, false, false
+	}
+	spans, whole := merge(spans)
+	return spans, tidy && whole, true
+}
+
+// merge makes spans that overlap or touch one. Spans that do not keep their order (§15.3.7.2); tidy is true when that is ascending.
+func merge(spans []Span) (merged []Span, tidy bool) {
+	byStart := func(a, b Span) int { return cmp.Compare(a.Start, b.Start) }
+	tidy = slices.IsSortedFunc(spans, byStart)
+	var sorted [MaxRanges]Span
+	s := sorted[:copy(sorted[:], spans)]
+	slices.SortFunc(s, byStart)
+	merged = s[:0]
+	for _, span := range s {
+		if n := len(merged); n > 0 && span.Start <= merged[n-1].End {
+			merged[n-1].End = max(merged[n-1].End, span.End)
+		} else {
+			merged = append(merged, span)
+		}
+	}
+	if len(merged) == len(spans) {
+		return spans, tidy
+	}
+	return append(spans[:0], merged...), false
+}
+
+// UsesRange reports whether a Range field is one that is heeded, whatever the size of the body.
+func UsesRange(value string) bool {
+	var room [MaxRanges]Span
+	_, _, ok := ParseRanges(room[:0], value, math.MaxInt64)
+	return ok
+}
+
+// parseSpec reads one range; an empty Span: nothing of the body is in it.
+func parseSpec(spec string, size int64) (span Span, ok bool) {
+	first, last, found := strings.Cut(spec, "-")
 	if !found {
 		return Span{}, false
 	}

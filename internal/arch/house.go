@@ -31,6 +31,7 @@ var floors = []struct {
 	{2, "cache/purge"},
 	{2, "cache/evict"},
 	{2, "cache/encode"},
+	{2, "cache/byteranges"},
 	{2, "healthcheck"},
 	{2, "healthcheck/probe"},
 	{2, "healthcheck/quorum"},
