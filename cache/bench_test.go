@@ -35,15 +35,17 @@ func BenchmarkHit(b *testing.B) {
 				b.SetBytes(int64(n))
 				for b.Loop() {
 					var resp *httpwire.Response
+					var result cache.Result
 					if lane == "lookup" {
-						resp, _, _ = s.Lookup(req)
+						resp, result, _ = s.Lookup(req)
 					} else {
-						resp, _, _ = s.Serve(b.Context(), req, o)
+						resp, result, _ = s.Serve(b.Context(), req, o)
 					}
 					if _, err := resp.Body.(io.WriterTo).WriteTo(io.Discard); err != nil {
 						b.Fatal(err)
 					}
 					resp.Body.Close()
+					result.Release()
 				}
 			})
 		}
@@ -63,12 +65,13 @@ func BenchmarkHitParallel(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for i := 0; pb.Next(); i++ {
-					resp, _, ok := s.Lookup(requests[i%keys])
+					resp, result, ok := s.Lookup(requests[i%keys])
 					if !ok {
 						b.Error("no hit")
 						return
 					}
 					resp.Body.Close()
+					result.Release()
 				}
 			})
 		})

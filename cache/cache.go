@@ -101,6 +101,7 @@ type Store struct {
 
 	tagFields []string
 	encoders  *encode.Encoders
+	replies   sync.Pool // of *reply
 
 	common  tenant                  // of all distributions without a quota
 	tenants atomic.Pointer[tenants] // those with one; never nil

@@ -311,10 +311,11 @@ func BenchmarkHitEncoded(b *testing.B) {
 	serve(b, s, req, o)
 	b.ReportAllocs()
 	for b.Loop() {
-		resp, _, ok := s.Lookup(req)
+		resp, result, ok := s.Lookup(req)
 		if !ok {
 			b.Fatal("no hit")
 		}
 		resp.Body.Close()
+		result.Release()
 	}
 }

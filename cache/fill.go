@@ -305,7 +305,8 @@ func (f *fill) take(ctx context.Context, req *Request, w *wish, result Result) (
 	result.TTL, result.Age = src.head.fresh.TTL(now), src.head.fresh.Age(now)
 	src.age = result.Age
 	src.object.hold()
-	return respond(ctx, req, w, src), result, nil
+	resp := result.respond(ctx, req, w, src)
+	return resp, result, nil
 }
 
 // abandon is called when the leader goes before the answer: a response that was for it alone is given up.

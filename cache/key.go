@@ -23,7 +23,7 @@ func appendKey(dst []byte, req *Request) ([]byte, int) {
 		dst = appendPart(dst, req.Policy.Profile) // its entries do not heed Vary: the other profile must not find them
 		var buf [32]byte
 		value, _ := rules.AppendCodings(buf[:0], req.Head.Fields, codings(req.Policy))
-		dst = appendBytes(dst, value) // a body is never in a coding that was not asked for
+		dst = appendPart(dst, value) // a body is never in a coding that was not asked for
 	}
 	if keysCookies(req.Policy) {
 		dst = appendPart(appendPart(dst, "cookies"), selectCookies(req.Head.Fields, req.Policy.KeyCookies))
@@ -66,13 +66,7 @@ func appendURL(dst []byte, site, scheme string, c *httpwire.Canonical, p *config
 	return append(append(dst, query...), ',')
 }
 
-func appendPart(dst []byte, part string) []byte {
-	dst = strconv.AppendInt(dst, int64(len(part)), 10)
-	dst = append(dst, ':')
-	return append(append(dst, part...), ',')
-}
-
-func appendBytes(dst, part []byte) []byte {
+func appendPart[T string | []byte](dst []byte, part T) []byte {
 	dst = strconv.AppendInt(dst, int64(len(part)), 10)
 	dst = append(dst, ':')
 	return append(append(dst, part...), ',')

@@ -100,7 +100,8 @@ func (s *Store) passOrStale(ctx context.Context, req *Request, w *wish, origin O
 	result.Outcome, result.Reason = Stale, ReasonError
 	result.TTL, result.Age = src.head.fresh.TTL(now), src.head.fresh.Age(now)
 	src.age = result.Age
-	return respond(ctx, req, w, src), result, nil
+	resp = result.respond(ctx, req, w, src)
+	return resp, result, nil
 }
 
 // serverError lists the statuses that count as an error for stale-if-error (RFC 5861 §4).

@@ -4,7 +4,7 @@ import (
 	"context"
 	"io"
 	"strconv"
-	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/byteranges"
@@ -20,19 +20,24 @@ type source struct {
 	stored bool // it was stored or is shared: Age is due even if the origin sent none (RFC 9111 §5.1)
 }
 
-// reply is a response from the store: one allocation.
+// reply is a response from the store, all in one piece, which Result.Release makes another of.
 type reply struct {
 	resp   httpwire.Response
 	body   reader
 	fields [inlineFields]httpwire.Field
+	turn   atomic.Uint32 // how often it was released
 }
 
 // inlineFields is room for an ordinary head with what the edge adds to it.
 const inlineFields = 20
 
 // respond makes the response to one request from a stored one: in full, a part of it (206, 416) or its confirmation (304).
-func respond(ctx context.Context, req *Request, w *wish, src source) *httpwire.Response {
-	r := &reply{}
+func (res *Result) respond(ctx context.Context, req *Request, w *wish, src source) *httpwire.Response {
+	r, _ := src.object.store.replies.Get().(*reply)
+	if r == nil {
+		r = &reply{}
+	}
+	res.store, res.reply, res.turn = src.object.store, r, r.turn.Load()
 	resp := &r.resp
 	resp.Status, resp.Length = src.head.status, src.object.length()
 	resp.Fields = append(httpwire.Fields(r.fields[:0]), src.head.fields...)
@@ -71,7 +76,7 @@ func (r *reply) narrow(req *Request, w *wish, src source) (span rules.Span, seve
 	resp, all := &r.resp, rules.Span{End: -1}
 	if rules.NotModified(req.Head.Fields, src.head.fields, src.head.fresh.Received) {
 		resp.Status = 304
-		resp.Fields.Filter(confirming)
+		resp.Fields.Filter(rules.Confirming)
 		return all, nil
 	}
 	if !w.ranged || resp.Length < 0 {
@@ -87,7 +92,7 @@ func (r *reply) narrow(req *Request, w *wish, src source) (span rules.Span, seve
 	switch len(spans) {
 	case 0:
 		resp.Status, resp.Length = 416, 0
-		resp.Fields.Filter(confirming)
+		resp.Fields.Filter(rules.Confirming)
 		resp.Fields.Set(httpwire.ContentRange, "bytes */"+size)
 		return rules.Span{}, nil
 	case 1:
@@ -115,34 +120,11 @@ func (r *reply) several(ctx context.Context, o *object, spans []byteranges.Span)
 		o.hold()
 		o.attach(ctx, part, rules.Span(s))
 		return part
-	})
+	}, o.release)
 	if b.Length() >= o.size {
-		return false
+		return false // b is not closed, and so does not let go of o
 	}
-	r.resp.Status, r.resp.Length, r.resp.Body = 206, b.Length(), &partsBody{b, o}
+	r.resp.Status, r.resp.Length, r.resp.Body = 206, b.Length(), b
 	r.resp.Fields.Set(httpwire.ContentType, b.ContentType())
 	return true
-}
-
-// partsBody holds the object until the last part has been read.
-type partsBody struct {
-	*byteranges.Body
-	object *object
-}
-
-func (p *partsBody) Close() error {
-	if p.object != nil {
-		defer p.object.release()
-		p.object = nil
-	}
-	return p.Body.Close()
-}
-
-// confirming keeps the fields of a 304: not those that describe a body (RFC 9110 §15.4.5).
-func confirming(f *httpwire.Field) bool {
-	switch f.ID {
-	case httpwire.ContentType, httpwire.ContentEncoding, httpwire.ContentRange:
-		return false
-	}
-	return f.ID != httpwire.Other || len(f.Name) != len("Content-Language") || !strings.EqualFold(f.Name, "Content-Language")
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/rules"
+	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
 // Outcome says in one word how a request was answered.
@@ -94,6 +95,26 @@ type Result struct {
 
 	varyMiss bool // variants were stored, and none matched
 	demanded bool // a fresh response was stored, and the request wanted a fresher one
+
+	store *Store // of reply
+	reply *reply // what the response lies in; nil: in memory of its own
+	turn  uint32 // of reply, at that time
+}
+
+// Release gives back the memory of the response that this Result came with, for another: nobody may use the response any more, and its body must
+// have been closed. Strings of its fields stay valid. Releasing twice, or a copy, does nothing; not to release costs the collector some work.
+func (r *Result) Release() {
+	s, p, turn := r.store, r.reply, r.turn
+	r.store, r.reply, r.turn = nil, nil, 0
+	if p == nil || p.turn.Load() != turn {
+		return // it was released, and may be somebody else's by now
+	}
+	if p.body.object != nil && !p.body.closed || !p.turn.CompareAndSwap(turn, turn+1) {
+		return
+	}
+	p.resp, p.body = httpwire.Response{}, reader{}
+	clear(p.fields[:])
+	s.replies.Put(p)
 }
 
 // AppendStatus appends one member of a Cache-Status field (RFC 9211) to dst: `eu1; hit; ttl=57` or
@@ -102,7 +123,7 @@ func (r *Result) AppendStatus(dst []byte, node string) []byte {
 	dst = rules.AppendItem(dst, node)
 	if r.Outcome == Hit || r.Outcome == Stale && r.Reason != ReasonError && r.Reason != ReasonSlow {
 		dst = append(dst, "; hit; ttl="...)
-		return r.appendKey(strconv.AppendInt(dst, floorSeconds(r.TTL), 10))
+		return r.appendKey(strconv.AppendInt(dst, rules.FloorSeconds(r.TTL), 10))
 	}
 	dst = append(dst, "; fwd="...)
 	dst = append(dst, r.forward()...)
@@ -152,13 +173,4 @@ func (r *Result) forward() string {
 		return "vary-miss"
 	}
 	return "miss"
-}
-
-// floorSeconds rounds down, so that a fraction of a second past expiry is not a zero.
-func floorSeconds(d time.Duration) int64 {
-	n := int64(d / time.Second)
-	if d < 0 && d%time.Second != 0 {
-		n--
-	}
-	return n
 }

@@ -156,7 +156,8 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 	o.hold()
 	sh.mu.Unlock()
 	result := Result{Outcome: Hit, Key: g.key, TTL: h.fresh.TTL(now), Age: h.fresh.Age(now), ShowKey: req.Policy.ShowKey}
-	return respond(context.Background(), req, w, source{head: h, object: o, age: result.Age, stored: true}), result, true
+	resp := result.respond(context.Background(), req, w, source{head: h, object: o, age: result.Age, stored: true})
+	return resp, result, true
 }
 
 func (s *Store) serve(ctx context.Context, req *Request, origin Origin) (*httpwire.Response, Result, error) {
@@ -227,7 +228,8 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 		}
 		result.TTL, result.Age = src.head.fresh.TTL(now), src.head.fresh.Age(now)
 		src.age = result.Age
-		return respond(ctx, req, w, src), result, nil
+		resp := result.respond(ctx, req, w, src)
+		return resp, result, nil
 	case actRefuse:
 		result.Key, result.Outcome = string(key), Miss
 		return nil, result, fault.New(fault.OnlyIfCached, nil)

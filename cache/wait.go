@@ -73,5 +73,6 @@ func (f *fill) standIn(ctx context.Context, req *Request, w *wish, result Result
 	result.Outcome, result.Reason = Stale, ReasonSlow
 	result.TTL, result.Age = f.oldHead.fresh.TTL(now), f.oldHead.fresh.Age(now)
 	f.old.object.hold()
-	return respond(ctx, req, w, source{head: f.oldHead, object: f.old.object, age: result.Age, stored: true}), result, true
+	resp := result.respond(ctx, req, w, source{head: f.oldHead, object: f.old.object, age: result.Age, stored: true})
+	return resp, result, true
 }

@@ -112,6 +112,7 @@ func (t *transaction) done(response *httpwire.Response) func(int64, error) {
 		if t.router.deps.Log != nil {
 			t.router.deps.Log.write(t, status, written, err)
 		}
+		t.result.Release()
 	}
 }
 

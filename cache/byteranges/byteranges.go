@@ -1,6 +1,6 @@
 // Package byteranges makes the body of a response with several parts of an object: multipart/byteranges (RFC 9110 section 14.6).
 //
-//	b := byteranges.New(spans, size, "text/plain", open)
+//	b := byteranges.New(spans, size, "text/plain", open, nil)
 //	defer b.Close()
 //	// Content-Type: b.ContentType(), Content-Length: b.Length()
 //	b.WriteTo(w)
@@ -20,6 +20,7 @@ type Span struct{ Start, End int64 }
 // Body is such a body, read once from start to end.
 type Body struct {
 	open     func(Span) io.ReadCloser
+	done     func()
 	spans    []Span   // that are left, the one being read first
 	heads    []string // before each of them
 	end      string
@@ -31,10 +32,11 @@ type Body struct {
 }
 
 // New makes a body of spans, of which there is at least one, of an object of this size and type; parts of an object without a type, "", say
-// nothing of it. open is called for one span after the other and must give as many bytes as it has.
-func New(spans []Span, size int64, contentType string, open func(Span) io.ReadCloser) *Body {
+// nothing of it. open is called for one span after the other and must give as many bytes as it has; done, which may be nil, when the Body is
+// closed, once.
+func New(spans []Span, size int64, contentType string, open func(Span) io.ReadCloser, done func()) *Body {
 	// Nobody can foresee the boundary, so nobody can have put it into the object.
-	b := &Body{open: open, spans: spans, boundary: fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())}
+	b := &Body{open: open, done: done, spans: spans, boundary: fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64())}
 	if contentType != "" {
 		contentType = "Content-Type: " + contentType + "\r\n"
 	}
@@ -134,6 +136,10 @@ func (b *Body) next() {
 // Close gives up what is left. Closing twice does nothing.
 func (b *Body) Close() error {
 	b.spans, b.text = nil, ""
+	if done := b.done; done != nil {
+		b.done = nil
+		defer done()
+	}
 	if b.part != nil {
 		part := b.part
 		b.part = nil

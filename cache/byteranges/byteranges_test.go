@@ -16,7 +16,7 @@ import (
 const object = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 // opener gives parts of the object and counts those that are open.
-type opener struct{ opened, closed int }
+type opener struct{ opened, closed, done int }
 
 type part struct {
 	io.Reader
@@ -36,7 +36,7 @@ func (o *opener) open(s byteranges.Span) io.ReadCloser {
 var spans = []byteranges.Span{{0, 1}, {10, 20}, {5, 6}}
 
 func newBody(o *opener) *byteranges.Body {
-	return byteranges.New(append([]byteranges.Span{}, spans...), int64(len(object)), "text/plain", o.open)
+	return byteranges.New(append([]byteranges.Span{}, spans...), int64(len(object)), "text/plain", o.open, func() { o.done++ })
 }
 
 // A reader of multipart bodies finds the parts, each with its place, and Length is what there is.
@@ -95,7 +95,7 @@ func TestAPartThatEndsEarlyIsAnError(t *testing.T) {
 		func(b *byteranges.Body) error { _, err := b.WriteTo(io.Discard); return err },
 		func(b *byteranges.Body) error { _, err := io.ReadAll(struct{ io.Reader }{b}); return err },
 	} {
-		b := byteranges.New([]byteranges.Span{{0, 10}, {20, 30}}, 36, "", short)
+		b := byteranges.New([]byteranges.Span{{0, 10}, {20, 30}}, 36, "", short, nil)
 		if err := read(b); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Error(err)
 		}
@@ -112,8 +112,8 @@ func TestCloseInTheMiddleClosesThePart(t *testing.T) {
 	}
 	b.Close()
 	b.Close()
-	if o.closed != 2 {
-		t.Errorf("%d of 2 closed", o.closed)
+	if o.closed != 2 || o.done != 1 {
+		t.Errorf("%d of 2 closed, done %d times", o.closed, o.done)
 	}
 	if n, err := b.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 		t.Error(n, err)

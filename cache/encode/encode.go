@@ -153,7 +153,7 @@ func forbids(directives string) bool {
 	for rest, more := directives, true; more; {
 		var d string
 		d, rest, more = strings.Cut(rest, ",")
-		d, _, _ = strings.Cut(strings.Trim(d, " \t"), "=")
+		d, _, _ = strings.Cut(httpwire.TrimOWS(d), "=")
 		if strings.EqualFold(strings.TrimRight(d, " \t"), "no-transform") {
 			return true
 		}

@@ -15,7 +15,7 @@ func Vary(fields *httpwire.Fields) {
 		for rest, more := (*fields)[i].Value, true; more; {
 			var name string
 			name, rest, more = strings.Cut(rest, ",")
-			if name = strings.Trim(name, " \t"); name == "*" || strings.EqualFold(name, "Accept-Encoding") {
+			if name = httpwire.TrimOWS(name); name == "*" || strings.EqualFold(name, "Accept-Encoding") {
 				return
 			}
 		}

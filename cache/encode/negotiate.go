@@ -22,7 +22,7 @@ func Negotiate(fields httpwire.Fields, fast bool) Coding {
 			var member string
 			member, rest, more = strings.Cut(rest, ",")
 			name, params, _ := strings.Cut(member, ";")
-			name = strings.Trim(name, " \t")
+			name = httpwire.TrimOWS(name)
 			q, ok := weight(params)
 			if !ok || name == "" {
 				continue
@@ -56,7 +56,7 @@ func Negotiate(fields httpwire.Fields, fast bool) Coding {
 
 // weight reads `q=0.8` in thousandths (RFC 9110 §12.4.2); nothing at all is 1000.
 func weight(params string) (q int, ok bool) {
-	params = strings.Trim(params, " \t")
+	params = httpwire.TrimOWS(params)
 	if params == "" {
 		return 1000, true
 	}

@@ -1,12 +1,16 @@
 package encode
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
 
 // compressible reports whether bodies of a media type are worth encoding. Parameters and case do not count. An event stream is
 // left out: it lives long and each event is small, so it would hold an encoder for little.
 func compressible(mediaType string) bool {
 	t, _, _ := strings.Cut(mediaType, ";")
-	t = strings.Trim(t, " \t")
+	t = httpwire.TrimOWS(t)
 	kind, sub, ok := strings.Cut(t, "/")
 	if !ok {
 		return false

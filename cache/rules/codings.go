@@ -39,7 +39,7 @@ func Accepted(fields httpwire.Fields) (set Codings, present bool) {
 			var member string
 			member, rest, more = strings.Cut(rest, ",")
 			name, weight, _ := strings.Cut(member, ";")
-			name = strings.Trim(name, " \t")
+			name = httpwire.TrimOWS(name)
 			var c Codings
 			switch {
 			case strings.EqualFold(name, "br"):
@@ -66,11 +66,14 @@ func Accepted(fields httpwire.Fields) (set Codings, present bool) {
 
 // zero reports whether a weight is 0 (RFC 9110 §12.4.2): q=0, q=0.0, q=0.000. One that is malformed is not.
 func zero(weight string) bool {
-	name, value, found := strings.Cut(strings.Trim(weight, " \t"), "=")
-	if !found || !strings.EqualFold(strings.Trim(name, " \t"), "q") {
+	if weight == "" {
 		return false
 	}
-	value = strings.Trim(value, " \t")
+	name, value, found := strings.Cut(httpwire.TrimOWS(weight), "=")
+	if !found || !strings.EqualFold(httpwire.TrimOWS(name), "q") {
+		return false
+	}
+	value = httpwire.TrimOWS(value)
 	return value == "0" || strings.HasPrefix(value, "0.") && strings.Trim(value[2:], "0") == ""
 }
 

@@ -72,7 +72,7 @@ func (d *Directives) Parse(line string) {
 			d.NoStore = true
 		}
 		end = min(end, len(line))
-		d.add(strings.Trim(line[:end], " \t"))
+		d.add(httpwire.TrimOWS(line[:end]))
 		line = line[min(end+1, len(line)):]
 	}
 }
@@ -125,7 +125,7 @@ func (d *Directives) add(directive string) {
 func (d *Directives) withhold(arg string) bool {
 	names := d.Withheld
 	for name := range strings.SplitSeq(unquote(arg), ",") {
-		name = strings.ToLower(strings.Trim(name, " \t"))
+		name = strings.ToLower(httpwire.TrimOWS(name))
 		if name == "" {
 			continue
 		}
@@ -207,7 +207,7 @@ func parseDelta(s string) (time.Duration, bool) {
 // IsNoCachePragma reports whether a Pragma field of a request says no-cache (RFC 9111 §5.4).
 func IsNoCachePragma(value string) bool {
 	for member := range strings.SplitSeq(value, ",") {
-		if strings.EqualFold(strings.Trim(member, " \t"), "no-cache") {
+		if strings.EqualFold(httpwire.TrimOWS(member), "no-cache") {
 			return true
 		}
 	}

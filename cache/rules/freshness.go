@@ -88,7 +88,7 @@ func Age(fields httpwire.Fields, requested, received time.Time) time.Duration {
 	age := time.Duration(0)
 	if v, ok := fields.Get(httpwire.Age); ok {
 		first, _, _ := strings.Cut(v, ",")
-		age, _ = parseDelta(strings.Trim(first, " \t"))
+		age, _ = parseDelta(httpwire.TrimOWS(first))
 	}
 	return max(apparent, age+max(0, received.Sub(requested)))
 }

@@ -27,7 +27,7 @@ func ParseRanges(dst []Span, value string, size int64) (spans []Span, tidy, ok b
 	spans, tidy = dst, true
 	count := 0
 	for spec := range strings.SplitSeq(set, ",") {
-		if spec = strings.Trim(spec, " \t"); spec == "" { // an empty element of a list (§5.6.1)
+		if spec = httpwire.TrimOWS(spec); spec == "" { // an empty element of a list (§5.6.1)
 			continue
 		}
 		span, ok := parseSpec(spec, size)
@@ -149,4 +149,13 @@ func RangeApplies(request, stored httpwire.Fields, now time.Time) bool {
 	d, _ := stored.Get(httpwire.Date)
 	date, ok := ParseDate(d, now)
 	return ok && date.Sub(modified) >= time.Second
+}
+
+// Confirming reports whether a field of a stored response goes into a 304: those that describe a body do not (RFC 9110 §15.4.5).
+func Confirming(f *httpwire.Field) bool {
+	switch f.ID {
+	case httpwire.ContentType, httpwire.ContentEncoding, httpwire.ContentRange:
+		return false
+	}
+	return f.ID != httpwire.Other || len(f.Name) != len("Content-Language") || !strings.EqualFold(f.Name, "Content-Language")
 }

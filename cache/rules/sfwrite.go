@@ -1,6 +1,10 @@
 package rules
 
-import "github.com/meridian-edge/meridian/internal/httpwire"
+import (
+	"time"
+
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
 
 // AppendItem writes s as an sf-token when it is one, else as an sf-string (RFC 9651 §4.1.6 and §4.1.7).
 func AppendItem(dst []byte, s string) []byte {
@@ -38,4 +42,13 @@ func isToken(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// FloorSeconds rounds down, so that a fraction of a second past expiry is not a zero.
+func FloorSeconds(d time.Duration) int64 {
+	n := int64(d / time.Second)
+	if d < 0 && d%time.Second != 0 {
+		n--
+	}
+	return n
 }

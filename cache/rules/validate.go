@@ -95,7 +95,7 @@ func NotModified(request, stored httpwire.Fields, received time.Time) bool {
 
 // matchesTag looks for tag in an If-None-Match line, by weak comparison. A line that is malformed matches nothing after the fault.
 func matchesTag(line, tag string) bool {
-	line = strings.Trim(line, " \t")
+	line = httpwire.TrimOWS(line)
 	if line == "*" {
 		return true
 	}

@@ -120,13 +120,13 @@ func AppendValue(dst []byte, fields httpwire.Fields, id httpwire.ID, name string
 			if len(dst) > start {
 				dst = append(dst, ", "...)
 			}
-			dst = append(dst, strings.Trim(fields[i].Value, " \t")...)
+			dst = append(dst, httpwire.TrimOWS(fields[i].Value)...)
 			continue
 		}
 		for rest, more := fields[i].Value, true; more; {
 			var member string
 			member, rest, more = strings.Cut(rest, ",")
-			if member = strings.Trim(member, " \t"); member == "" {
+			if member = httpwire.TrimOWS(member); member == "" {
 				continue
 			}
 			if len(dst) > start {

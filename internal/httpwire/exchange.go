@@ -85,7 +85,8 @@ type Response struct {
 	// Trailers returns the trailer fields; called once after Body has ended with io.EOF. nil: none.
 	Trailers func() Fields
 	// Done tells the handler that the exchange is over: the body bytes written, and why writing stopped (nil: all was
-	// written). The front calls it exactly once, whatever happens. nil: nobody wants to know.
+	// written). The front calls it exactly once, whatever happens, after it has closed Body, and does not use the response any more: its memory
+	// may be another's then. nil: nobody wants to know.
 	Done func(written int64, err error)
 }
 

@@ -202,3 +202,14 @@ func (f Fields) Size() int {
 	}
 	return n
 }
+
+// TrimOWS takes spaces and tabs off both ends (optional whitespace, RFC 9110 section 5.6.3).
+func TrimOWS(s string) string {
+	for len(s) > 0 && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for len(s) > 0 && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
+}
