@@ -1,11 +1,14 @@
 package cache_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/meridian-edge/meridian/cache"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -120,4 +123,46 @@ func BenchmarkCollapsed(b *testing.B) {
 		wg.Wait()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/request")
+}
+
+// BenchmarkManyObjects fills a store with small objects, a million with -benchtime 1000000x, and reports what the index costs: the memory of one
+// beyond its key, head and body, and what the collector does because of all.
+func BenchmarkManyObjects(b *testing.B) {
+	s := newStore(b, 64<<30)
+	body, f := strings.Repeat("x", 100), fields("Cache-Control: max-age=3600", "Content-Type: text/plain", `ETag: "0123456789abcdef"`)
+	o := cache.Origin(fetchFunc(func() *httpwire.Response {
+		return &httpwire.Response{Status: 200, Length: int64(len(body)), Fields: f, Body: io.NopCloser(strings.NewReader(body))}
+	}))
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := 0; b.Loop(); i++ {
+		resp, result, err := s.Serve(b.Context(), get(fmt.Sprint("/objects/", i)), o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		result.Release()
+	}
+	runtime.GC()
+	began := time.Now()
+	runtime.GC()
+	mark := time.Since(began)
+	runtime.ReadMemStats(&after)
+	n := float64(s.Stats().Objects)
+	if n < float64(b.N) {
+		b.Fatalf("%v objects of %d", n, b.N)
+	}
+	payload := float64(len(body)) + float64(f.Size())
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n-payload, "B/object")
+	b.ReportMetric(float64(mark.Microseconds())/1000, "ms/collection")
+	b.ReportMetric(float64(after.PauseNs[(after.NumGC+255)%256])/1000, "us/pause")
+	runtime.KeepAlive(s)
+}
+
+type fetchFunc func() *httpwire.Response
+
+func (f fetchFunc) Fetch(context.Context, *httpwire.Head) (*httpwire.Response, error) {
+	return f(), nil
 }

@@ -99,7 +99,7 @@ type Store struct {
 	passes  *lru.Cache[string, pass] // keys whose responses were not shareable a moment ago
 	book    *purge.Book
 
-	tagFields []string
+	tagFields atomic.Pointer[[]string]
 	encoders  *encode.Encoders
 	replies   sync.Pool // of *reply
 
@@ -139,10 +139,11 @@ func New(o Options) *Store {
 	if s.passes, err = lru.New[string, pass](maxPasses); err != nil {
 		panic("BUG: " + err.Error())
 	}
-	if s.book, s.tagFields = o.Purges, o.TagFields; s.tagFields == nil {
-		s.tagFields = []string{"surrogate-key", "cache-tag"}
+	if o.TagFields == nil {
+		o.TagFields = []string{"surrogate-key", "cache-tag"}
 	}
-	if s.book == nil {
+	s.SetTagFields(o.TagFields)
+	if s.book = o.Purges; s.book == nil {
 		s.book, _ = purge.Open(purge.Options{}) // without a folder nothing can fail
 	}
 	s.metrics = newMetrics(s, o.Registerer)
@@ -176,6 +177,9 @@ func (s *Store) SetMemory(bytes int64) {
 	for s.used.Load() > s.limit.Load() && s.evictAny() {
 	}
 }
+
+// SetTagFields changes Options.TagFields. It is heeded for responses that come from then on.
+func (s *Store) SetTagFields(names []string) { s.tagFields.Store(&names) }
 
 // Stats is a momentary view of a Store.
 type Stats struct {

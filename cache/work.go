@@ -121,7 +121,7 @@ func (f *fill) confirm(in arrival) bool {
 		fields = rules.Update(f.oldHead.fields, in.resp.Fields, in.received, v.Hidden...)
 	}
 	fresh := &head{status: f.oldHead.status, fields: fields, fresh: v.Fresh, born: f.born, tags: f.oldHead.tags}
-	if tags := readTags(in.resp.Fields, f.store.tagFields); len(tags) > 0 {
+	if tags := readTags(in.resp.Fields, *f.store.tagFields.Load()); len(tags) > 0 {
 		fresh.tags = tags
 	}
 	fresh.fresh.Received, fresh.aged = in.received, in.resp.Fields.Has(httpwire.Age)
@@ -221,7 +221,7 @@ func (f *fill) judge(ctx context.Context, in arrival) {
 	h, variant := &head{}, rules.Variant(nil)
 	if v.Store {
 		h = &head{status: in.resp.Status, fields: rules.KeepFields(in.resp.Fields, in.received, v.Hidden...), fresh: v.Fresh,
-			aged: in.resp.Fields.Has(httpwire.Age), born: f.born, tags: readTags(in.resp.Fields, f.store.tagFields)}
+			aged: in.resp.Fields.Has(httpwire.Age), born: f.born, tags: readTags(in.resp.Fields, *f.store.tagFields.Load())}
 		if !f.policyIgnoresVary() {
 			variant = rules.NewVariant(f.sent.Fields, h.fields)
 		}

@@ -76,8 +76,9 @@ type Listeners struct {
 
 // Cache sizes the object store shared by all distributions.
 type Cache struct {
-	Memory int64 // bytes; default 256 MiB
-	Disk   *Disk // nil: no disk tier
+	Memory    int64    // bytes; default 256 MiB
+	TagFields []string // response fields that hold tags, lower case; default surrogate-key and cache-tag
+	Disk      *Disk    // nil: no disk tier
 }
 
 // Disk sizes the disk tier.

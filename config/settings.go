@@ -75,13 +75,14 @@ const (
 )
 
 func (d *document) cache(top object) Cache {
-	cache := Cache{Memory: defaultCacheMemory}
+	cache := Cache{Memory: defaultCacheMemory, TagFields: []string{"surrogate-key", "cache-tag"}}
 	c, found := top.Get("cache")
 	if !found {
 		return cache
 	}
-	o := c.Object("memory", "disk")
+	o := c.Object("memory", "tag_fields", "disk")
 	o.Size("memory", &cache.Memory, minCacheMemory, maxSize)
+	yamldoc.Set(o, "tag_fields", &cache.TagFields, readHeaderNames)
 	disk, found := o.Get("disk")
 	if !found {
 		return cache

@@ -237,6 +237,11 @@ func (r refusal) Items() []string {
 	return items
 }
 
+// CacheMemory is the size that the configuration gives the cache, and what of it is used, in bytes.
+func (n *Node) CacheMemory() (size, used int64) {
+	return n.Config().Cache.Memory, n.organs.cache.Stats().Bytes
+}
+
 // Purge implements admin.Purger.
 func (n *Node) Purge(ctx context.Context, q proxy.PurgeQuery) (any, error) {
 	receipt, err := n.snapshot.Load().router.Purge(ctx, q)

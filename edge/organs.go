@@ -57,7 +57,7 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 		return nil, err
 	}
 	a.cache = cache.New(cache.Options{
-		Memory: cfg.Cache.Memory, Node: proxy.Token(cfg.Edge.Name), Log: o.Log, Registerer: registry, Purges: a.purges,
+		Memory: cfg.Cache.Memory, TagFields: cfg.Cache.TagFields, Node: proxy.Token(cfg.Edge.Name), Log: o.Log, Registerer: registry, Purges: a.purges,
 	})
 	a.cache.SetQuotas(quotas(cfg))
 	a.origin = origin.NewTransport(origin.Options{Log: o.Log, Registerer: registry})

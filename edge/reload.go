@@ -162,6 +162,7 @@ func (n *Node) settle(old, next *snapshot, opened []*listener) {
 	n.organs.fleet.SetRule(healthcheck.RuleOf(next.cfg.Quorum), next.cfg.Quorum.References...)
 	n.organs.cache.SetMemory(next.cfg.Cache.Memory)
 	n.organs.cache.SetQuotas(quotas(next.cfg))
+	n.organs.cache.SetTagFields(next.cfg.Cache.TagFields)
 	n.organs.origin.Keep(next.router.Targets())
 	n.organs.discover.Apply(next.cfg)
 	n.organs.places.settle(next.placeData, next.cfg)

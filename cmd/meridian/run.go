@@ -17,6 +17,7 @@ import (
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/edge"
+	"github.com/meridian-edge/meridian/internal/memlimit"
 )
 
 // errConfig marks configurations that cannot be used although each value in them is right.
@@ -84,7 +85,10 @@ func serve(ctx context.Context, signals <-chan os.Signal, o edge.Options) error 
 			}
 		}
 	})
+	limited, cancel := context.WithCancel(context.WithoutCancel(ctx)) // also while the node drains
+	wg.Go(func() { memlimit.Keep(limited, node.CacheMemory) })
 	err = node.Run(ctx)
+	cancel()
 	close(over)
 	wg.Wait()
 	return err

@@ -19,6 +19,7 @@ var floors = []struct {
 	{0, "internal/dnswire"},
 	{0, "internal/fault"},
 	{0, "internal/httpwire"},
+	{0, "internal/memlimit"},
 	{0, "internal/need"},
 	{0, "internal/netio"},
 	{0, "internal/proxyproto"},
