@@ -98,6 +98,7 @@ type Store struct {
 	shards  [shardCount]shard
 	passes  *lru.Cache[string, pass] // keys whose responses were not shareable a moment ago
 	book    *purge.Book
+	purged  *lru.Cache[string, []string] // tags of what purges removed lately, by key: for Explain alone
 
 	tagFields atomic.Pointer[[]string]
 	encoders  *encode.Encoders
@@ -137,6 +138,9 @@ func New(o Options) *Store {
 	}
 	var err error
 	if s.passes, err = lru.New[string, pass](maxPasses); err != nil {
+		panic("BUG: " + err.Error())
+	}
+	if s.purged, err = lru.New[string, []string](maxPurged); err != nil {
 		panic("BUG: " + err.Error())
 	}
 	if o.TagFields == nil {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/encode"
-	"github.com/meridian-edge/meridian/cache/rules"
 )
 
 // Part is one part of a key, with its name.
@@ -33,6 +32,7 @@ type Explanation struct {
 	Age      time.Duration `json:"age_ns,omitempty"`
 	TTL      time.Duration `json:"ttl_ns,omitempty"`
 	Filling  int           `json:"filling,omitempty"`  // fetches in flight for the key
+	Purge    string        `json:"purge,omitempty"`    // the order that made the response stale, or the last that removed what would have been it
 	Unshared string        `json:"unshared,omitempty"` // why the key's responses could not be shared a moment ago; empty: they could, or nothing is known
 }
 
@@ -67,9 +67,27 @@ func (s *Store) Explain(req *Request) Explanation {
 		if req.Encode.On {
 			x.Encode = encode.Describe(encode.Judge(e.head.status, e.head.fields, e.object.length()))
 		}
-		x.Words = words(e.freshness(), now)
+		x.Words = e.freshness().Words(now)
 	}
+	x.Purge = s.killer(g, key, d.entry)
 	return x
+}
+
+// killer names the order behind an entry's absence or staleness, with the shard's lock held; g may be nil.
+func (s *Store) killer(g *group, key []byte, e *entry) string {
+	tags, _ := s.purged.Peek(string(key))
+	about := (&group{key: string(key)}).subject(0, tags)
+	if e != nil {
+		if !e.soft.Soft {
+			return ""
+		}
+		about = g.subject(e.head.born, e.head.tags)
+	}
+	o, ok := s.book.Last(&about)
+	if !ok {
+		return ""
+	}
+	return fmt.Sprintf("%s at %s", &o, o.Time.UTC().Format(time.RFC3339))
 }
 
 // words says what a decision is, and which outcome it leads to.
@@ -100,29 +118,6 @@ func (d *decision) words() (string, Outcome) {
 	}
 	return "fetch from the origin, with the stored validators if there are any; others may join", fetched
 }
-
-// words is the arithmetic of RFC 9111 §4.2, a line for each step.
-func words(f *rules.Freshness, now time.Time) []string {
-	age, ttl := f.Age(now), f.TTL(now)
-	lines := []string{
-		fmt.Sprintf("lifetime %s from %s", round(f.Lifetime), f.Source),
-		fmt.Sprintf("age %s = %s when received + %s stored", round(age), round(f.InitialAge), round(age-f.InitialAge)),
-	}
-	switch {
-	case f.NoCache:
-		lines = append(lines, "no-cache: the origin is asked on every use")
-	case ttl > 0:
-		lines = append(lines, fmt.Sprintf("fresh for another %s", round(ttl)))
-	default:
-		lines = append(lines, fmt.Sprintf("stale for %s", round(-ttl)))
-	}
-	if f.Strict {
-		return append(lines, "never served stale")
-	}
-	return append(lines, fmt.Sprintf("stale-while-revalidate %s, stale-if-error %s", f.StaleWhileRevalidate, f.StaleIfError))
-}
-
-func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 
 // keyParts takes a key apart.
 func keyParts(key string) []Part {

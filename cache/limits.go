@@ -7,6 +7,7 @@ const (
 	shardCount     = 16               // a power of two; each has one lock
 	maxVariants    = 16               // of one key (attack row C12); the oldest goes
 	maxPasses      = 4096             // keys remembered as not shareable
+	maxPurged      = 4096             // keys whose tags are remembered after a purge
 	minObjectLimit = 1 << 20          // an object of this size may be stored however small the memory, if it fits
 	firstBlock     = 4 << 10          // bytes; the first block of a body of unknown length
 	blockSize      = 64 << 10         // bytes; every later block

@@ -72,6 +72,9 @@ func (sh *shard) removeHit(g *group, hits func(*purge.Subject) bool) {
 	for _, e := range slices.Clone(g.entries) {
 		if subject := g.subject(e.head.born, e.head.tags); hits(&subject) {
 			e.dead.Store(true)
+			if len(e.head.tags) > 0 {
+				e.object.store.purged.Add(g.key, e.head.tags)
+			}
 			sh.remove(e)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -307,6 +308,39 @@ func TestStatusLine(t *testing.T) {
 	f(cache.Result{Outcome: cache.Bypass, Reason: cache.ReasonOff}, "1st", `"1st"; fwd=bypass; detail=off`)
 	f(cache.Result{Outcome: cache.Hit}, "a\"b\\c\x00é", `"a\"b\\c???"; hit; ttl=0`)
 	f(cache.Result{Outcome: cache.Hit}, "", `""; hit; ttl=0`)
+}
+
+// TestExplainNamesThePurge: of what is gone the last that removed it, of what is stale the one that made it so; and nothing once it is fetched again.
+func TestExplainNamesThePurge(t *testing.T) {
+	s, o := newStore(t, 1<<20), tagged()
+	explained := func(want string) {
+		t.Helper()
+		if x := s.Explain(get("/a")); want == "" && x.Purge != "" || !strings.HasPrefix(x.Purge, want) {
+			t.Errorf("%q, want %q: %+v", x.Purge, want, x)
+		}
+	}
+	order := func(o purge.Order) {
+		t.Helper()
+		if _, err := s.Order(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	explained("")
+	serve(t, s, get("/a"), o)
+	explained("")
+	order(purge.Order{Kind: purge.Tag, Value: "pa"})
+	explained("purge 1 (tag pa) at ")
+	serve(t, s, get("/a"), o)
+	explained("")
+	order(purge.Order{Kind: purge.Prefix, Host: "example.org", Value: "/"})
+	explained("purge 2 (prefix example.org/) at ")
+	serve(t, s, get("/a"), o)
+	order(purge.Order{Kind: purge.Host, Host: "example.org", Soft: true})
+	explained("purge 3 (host example.org, soft) at ")
+	if _, err := s.Undo(3); err != nil {
+		t.Fatal(err)
+	}
+	explained("")
 }
 
 // TestExplain: it says what Serve then does, and changes nothing.

@@ -299,6 +299,22 @@ func (o *Order) Hits(s *Subject) bool {
 	return true
 }
 
+// Last is the newest order that hits a response, of those given since its fetch began and not undone. It is for explanations: it looks at one
+// order after the other.
+func (b *Book) Last(s *Subject) (o Order, ok bool) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, o := range slices.Backward(b.orders) {
+		if o.ID <= s.Born {
+			break
+		}
+		if !o.Undone && o.Hits(s) {
+			return o, true
+		}
+	}
+	return Order{}, false
+}
+
 // Judge weighs the orders given since a response's fetch began.
 func (b *Book) Judge(s *Subject) Verdict {
 	b.mu.RLock()

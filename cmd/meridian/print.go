@@ -92,6 +92,9 @@ func cacheLines(c *cache.Explanation) []string {
 	if c.Variant != "" {
 		lines = append(lines, "variant: "+c.Variant)
 	}
+	if c.Purge != "" {
+		lines = append(lines, "purged: "+c.Purge)
+	}
 	if c.Unshared != "" {
 		lines = append(lines, "remembered: "+c.Unshared)
 	}
