@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"runtime/debug"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,14 +30,16 @@ func TestKeepFollowsTheCacheAndTakesItselfBack(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		size, done := int64(1<<30), make(chan struct{})
+		var size atomic.Int64
+		size.Store(1 << 30)
+		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			memlimit.Keep(ctx, func() (int64, int64) { return size, 0 })
+			memlimit.Keep(ctx, func() (int64, int64) { return size.Load(), 0 })
 		}()
 		synctest.Wait()
 		small := debug.SetMemoryLimit(-1)
-		size = math.MaxInt64 / 2
+		size.Store(math.MaxInt64 / 2)
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 		if large := debug.SetMemoryLimit(-1); small >= 4<<30 || large != math.MaxInt64 {
