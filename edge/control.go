@@ -3,6 +3,7 @@ package edge
 import (
 	"context"
 	"errors"
+	"net/http"
 	"slices"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/meridian-edge/meridian/edge/admin"
 	"github.com/meridian-edge/meridian/edge/discover"
 	"github.com/meridian-edge/meridian/healthcheck"
+	"github.com/meridian-edge/meridian/internal/httpwire"
 	"github.com/meridian-edge/meridian/proxy"
 )
 
@@ -253,6 +255,21 @@ func (n *Node) Purge(ctx context.Context, q proxy.PurgeQuery) (any, error) {
 			"objects", receipt.Objects, "bytes", receipt.Bytes)
 	}
 	return receipt, nil
+}
+
+// Prefetch implements admin.Purger.
+func (n *Node) Prefetch(ctx context.Context, url string, fields http.Header) (any, error) {
+	var list httpwire.Fields
+	for name, values := range fields {
+		for _, v := range values {
+			list.AddName(name, v)
+		}
+	}
+	p, err := n.snapshot.Load().router.Prefetch(ctx, url, list)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // UndoPurge implements admin.Purger.

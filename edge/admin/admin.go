@@ -7,6 +7,7 @@
 //	GET  /v1/explain?name=NAME&type=A&client=IP  the decision for a DNS question
 //	POST /v1/reload                              read the configuration file again; with zone=NAME only the file of that zone
 //	POST /v1/purge?url=URL                       remove one URL from the cache
+//	POST /v1/prefetch?url=URL                    fetch one URL into the cache; header=NAME:VALUE, any number of times
 //	POST /v1/health/force?target=T&state=S&for=D an operator's word: S is up, down, drain or clear, D such as 10m
 //	POST /v1/health/accept?check=NAME            put an edited check in force that was refused, or is still tried
 //
@@ -22,8 +23,10 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/meridian-edge/meridian/internal/httpwire"
 	"github.com/meridian-edge/meridian/proxy"
 )
 
@@ -52,8 +55,10 @@ type Operator interface {
 	AcceptCheck(name string) (any, error)
 }
 
-// Purger takes responses out of the cache.
+// Purger takes responses out of the cache, and puts them in.
 type Purger interface {
+	// Prefetch asks for a URL as a client with these fields would, and returns what came of it.
+	Prefetch(ctx context.Context, url string, fields http.Header) (any, error)
 	// Purge carries a purge out and returns a receipt.
 	Purge(ctx context.Context, q proxy.PurgeQuery) (any, error)
 	// UndoPurge takes a soft purge back; Purges lists what is remembered.
@@ -122,6 +127,16 @@ func NewServer(n Node) *http.Server {
 		v, err := n.Purge(r.Context(), purgeQuery(r))
 		reply(w, v, err)
 	})
+	mux.HandleFunc("POST /v1/prefetch", func(w http.ResponseWriter, r *http.Request) {
+		fields, err := headerFields(r.URL.Query()["header"])
+		if err != nil {
+			fail(w, http.StatusBadRequest, err)
+			return
+		}
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // a large object takes its time; the client's going ends it
+		v, err := n.Prefetch(r.Context(), r.URL.Query().Get("url"), fields)
+		reply(w, v, err)
+	})
 	mux.HandleFunc("GET /v1/purges", func(w http.ResponseWriter, _ *http.Request) { reply(w, n.Purges(), nil) })
 	mux.HandleFunc("POST /v1/purges/undo", func(w http.ResponseWriter, r *http.Request) {
 		id, err := strconv.ParseUint(r.URL.Query().Get("id"), 10, 64)
@@ -144,6 +159,19 @@ func NewServer(n Node) *http.Server {
 		Handler: guard(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 	}
+}
+
+// headerFields reads fields of a request.
+func headerFields(lines []string) (http.Header, error) {
+	fields := http.Header{}
+	for _, line := range lines {
+		name, value, found := strings.Cut(line, ":")
+		if value = strings.TrimSpace(value); !found || !httpwire.IsToken(name) || !httpwire.IsFieldValue(value) {
+			return nil, fmt.Errorf("%q is no header field such as Accept-Encoding: br", line)
+		}
+		fields.Add(name, value)
+	}
+	return fields, nil
 }
 
 func purgeQuery(r *http.Request) proxy.PurgeQuery {
