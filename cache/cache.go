@@ -54,6 +54,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/config"
@@ -102,7 +103,8 @@ type Store struct {
 
 	tagFields atomic.Pointer[[]string]
 	encoders  *encode.Encoders
-	replies   sync.Pool // of *reply
+	maker     *body.Maker // of responses in other codings
+	replies   sync.Pool   // of *reply
 
 	common  tenant                  // of all distributions without a quota
 	tenants atomic.Pointer[tenants] // those with one; never nil
@@ -118,8 +120,7 @@ type Store struct {
 
 	closed bool
 	fills  map[*fill]struct{}
-	forms  map[*form]context.CancelFunc // being made
-	wg     sync.WaitGroup               // fills and forms; Add only with mu held and closed false
+	wg     sync.WaitGroup // fills; Add only with mu held and closed false
 }
 
 // New makes an empty Store. It panics when the registerer already has a store's metrics.
@@ -128,7 +129,9 @@ func New(o Options) *Store {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{node: o.Node, log: o.Log, seed: maphash.MakeSeed(), fills: make(map[*fill]struct{}),
-		forms: make(map[*form]context.CancelFunc), encoders: encode.New(o.Registerer)}
+		encoders: encode.New(o.Registerer)}
+	s.maker = body.NewMaker(s.encoders, s.log)
+	s.common.store = s
 	s.limit.Store(max(o.Memory, 0))
 	s.tenants.Store(&tenants{})
 	for i := range s.shards {
@@ -167,10 +170,8 @@ func (s *Store) Close() {
 	for f := range s.fills {
 		f.cancel()
 	}
-	for _, cancel := range s.forms {
-		cancel()
-	}
 	s.mu.Unlock()
+	s.maker.Close()
 	s.wg.Wait()
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -14,16 +15,16 @@ import (
 
 // fill copies a body into e's object and stores e when all of it has come.
 func (f *fill) fill(ctx context.Context, resp *httpwire.Response, e *entry) {
-	o, body := e.object, resp.Body
-	err := f.pump(ctx, body, o)
+	o := e.object
+	err := f.pump(ctx, resp.Body, o)
 	if err != nil {
 		err = truncated(err)
 	}
-	written := o.size
+	written := o.Size()
 	f.settle(e, err)
 	f.cancel()
-	if body != nil {
-		_ = body.Close()
+	if resp.Body != nil {
+		_ = resp.Body.Close()
 	}
 	if resp.Done != nil {
 		resp.Done(written, err)
@@ -34,16 +35,16 @@ func (f *fill) fill(ctx context.Context, resp *httpwire.Response, e *entry) {
 func (f *fill) settle(e *entry, err error) {
 	sh, result := f.group.shard, fillStored
 	sh.mu.Lock()
-	e.object.finish(err)
+	e.object.Finish(err)
 	switch {
 	case err != nil:
 		result = fillTruncated
-	case f.purged.Load() || !e.object.done.Load() || !e.alive():
+	case f.purged.Load() || !e.object.Done() || !e.alive():
 		result = fillNotStored
 	default:
-		e.object.hold()
+		e.object.Hold()
 		if !sh.insert(e, f.sent.Fields) {
-			e.object.release()
+			e.object.Release()
 			result = fillNotStored
 		}
 	}
@@ -61,9 +62,9 @@ func truncated(err error) error {
 }
 
 // pump reads body into o until it ends. Only io.EOF at the announced length is a good end.
-func (f *fill) pump(ctx context.Context, body io.Reader, o *object) error {
-	if body == nil {
-		if o.total > 0 {
+func (f *fill) pump(ctx context.Context, from io.Reader, o *body.Object) error {
+	if from == nil {
+		if o.Total > 0 {
 			return httpwire.ErrTruncated
 		}
 		return nil
@@ -71,32 +72,32 @@ func (f *fill) pump(ctx context.Context, body io.Reader, o *object) error {
 	var probe [1]byte
 	for idle := 0; idle < maxIdleReads; idle++ {
 		var p []byte
-		full := o.total >= 0 && o.size == o.total
+		full := o.Total >= 0 && o.Size() == o.Total
 		if full {
 			p = probe[:]
 		} else {
 			var err error
-			if p, err = o.tail(ctx); errors.Is(err, errTooLarge) {
+			if p, err = o.Tail(ctx); errors.Is(err, body.ErrTooLarge) {
 				f.outgrow(o)
 				continue
 			} else if err != nil {
 				return err
 			}
 		}
-		n, err := body.Read(p)
+		n, err := from.Read(p)
 		if full && n > 0 {
 			return errors.New("body is longer than announced")
 		}
-		o.grew(n)
+		o.Grew(n)
 		switch {
-		case err == io.EOF && o.total >= 0 && o.size < o.total:
+		case err == io.EOF && o.Total >= 0 && o.Size() < o.Total:
 			return httpwire.ErrTruncated
 		case err == io.EOF:
 			return nil
 		case err != nil:
 			return err
-		case f.purged.Load() && f.refs.Load() == 1 && o.unread():
-			return errAbandoned
+		case f.purged.Load() && f.refs.Load() == 1 && o.Unread():
+			return body.ErrAbandoned
 		}
 		if n > 0 {
 			idle = 0
@@ -106,27 +107,10 @@ func (f *fill) pump(ctx context.Context, body io.Reader, o *object) error {
 }
 
 // outgrow turns an object that has become too large to store into one that its present readers pass through.
-func (f *fill) outgrow(o *object) {
+func (f *fill) outgrow(o *body.Object) {
 	f.purged.Store(true)
 	f.withdraw()
 	v := rules.Verdict{Reason: ReasonSize}
 	f.store.remember(f.group.key, f.auth, &v, 0, time.Now())
-	o.window(func() bool { return f.refs.Load() > 1 })
-}
-
-// unread reports whether nobody reads the growing object.
-func (o *object) unread() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.idleReaders()
-}
-
-// idleReaders reports whether nobody reads the growing object, but for forms that nobody reads, with mu held.
-func (o *object) idleReaders() bool {
-	for r := range o.readers {
-		if r.form == nil || !r.form.idle() {
-			return false
-		}
-	}
-	return true
+	o.Window(func() bool { return f.refs.Load() > 1 })
 }

@@ -61,11 +61,11 @@ func (s *Store) Explain(req *Request) Explanation {
 		x.Variants, x.Filling = len(g.entries), len(g.fills)
 	}
 	if e := d.entry; e != nil {
-		x.Stored, x.Variant, x.Status, x.Bytes = true, e.variant.String(), e.head.status, e.object.length()
+		x.Stored, x.Variant, x.Status, x.Bytes = true, e.variant.String(), e.head.status, e.object.Length()
 		x.Age, x.TTL = e.freshness().Age(now), e.freshness().TTL(now)
-		x.Codings = e.object.codings()
+		x.Codings = e.object.Codings()
 		if req.Encode.On {
-			x.Encode = encode.Describe(encode.Judge(e.head.status, e.head.fields, e.object.length()))
+			x.Encode = encode.Describe(encode.Judge(e.head.status, e.head.fields, e.object.Length()))
 		}
 		x.Words = e.freshness().Words(now)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/fault"
@@ -52,8 +53,8 @@ type fill struct {
 // answer is what a fill has found out.
 type answer struct {
 	head      *head
-	first     *head   // the leader's, with the fields that are not stored; nil: as head
-	object    *object // nil: no response to share
+	first     *head        // the leader's, with the fields that are not stored; nil: as head
+	object    *body.Object // nil: no response to share
 	variant   rules.Variant
 	shared    bool // others than the leader may have it
 	confirmed bool // 304: object is the stored one
@@ -91,7 +92,7 @@ func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d 
 	}
 	if f.old != nil {
 		f.oldHead = f.old.current()
-		f.old.object.hold()
+		f.old.object.Hold()
 	}
 	g.fills = append(g.fills, f)
 	return f, ctx
@@ -153,7 +154,7 @@ func (f *fill) broken(err error) {
 	case <-f.ready:
 		f.withdraw()
 		if o := f.answer.object; o != nil && !f.answer.confirmed {
-			o.finish(err)
+			o.Finish(err)
 		}
 	default:
 		f.publish(answer{err: err, reason: ReasonFailed})
@@ -199,7 +200,7 @@ func (f *fill) leave() {
 		select {
 		case <-f.ready:
 			if o := f.answer.object; o != nil {
-				o.moved()
+				o.Moved()
 			}
 		default:
 			if n == 1 && f.purged.Load() {
@@ -209,10 +210,10 @@ func (f *fill) leave() {
 		return
 	}
 	if o := f.answer.object; o != nil && !f.answer.confirmed {
-		o.release()
+		o.Release()
 	}
 	if f.old != nil {
-		f.old.object.release()
+		f.old.object.Release()
 	}
 }
 
@@ -304,8 +305,8 @@ func (f *fill) take(ctx context.Context, req *Request, w *wish, result Result) (
 	result.Stored = !a.stale && a.reason == ""
 	result.TTL, result.Age = src.head.fresh.TTL(now), src.head.fresh.Age(now)
 	src.age = result.Age
-	src.object.hold()
-	resp := result.respond(ctx, req, w, src)
+	src.object.Hold()
+	resp := f.store.respond(ctx, &result, req, w, src)
 	return resp, result, nil
 }
 

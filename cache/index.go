@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/cache/evict"
 	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/cache/rules"
@@ -40,7 +41,8 @@ func (h *head) cost(key string, v rules.Variant) int64 {
 // entry is one stored response: a head, a variant and an object. Its fields are guarded by the shard's lock, except where noted.
 type entry struct {
 	group   *group
-	object  *object       // immutable
+	tenant  *tenant
+	object  *body.Object  // immutable
 	head    *head         // replaced by a 304
 	variant rules.Variant // the same
 	retry   time.Time     // no background refresh before this
@@ -137,10 +139,10 @@ func (sh *shard) insert(e *entry, request httpwire.Fields) (kept bool) {
 	for len(g.entries) > maxVariants {
 		sh.remove(g.entries[len(g.entries)-1])
 	}
-	e.object.store.objects.Add(1)
-	e.object.owner.Store(e) // before it is weighed: see form.weigh
-	e.order().Add(&e.place, e, maphash.String(e.object.store.seed, g.key), e.object.charged())
-	sh.stamp(e.object.tenant)
+	e.store().objects.Add(1)
+	e.object.SetOwner(e) // before it is weighed: what comes later is told
+	e.order().Add(&e.place, e, maphash.String(e.store().seed, g.key), e.object.Charged())
+	sh.stamp(e.tenant)
 	return true
 }
 
@@ -153,7 +155,21 @@ func (sh *shard) remove(e *entry) {
 	}
 	g.entries = slices.Delete(g.entries, i, i+1)
 	e.order().Remove(&e.place)
-	sh.stamp(e.object.tenant)
-	e.object.store.objects.Add(-1)
-	e.object.release()
+	sh.stamp(e.tenant)
+	e.store().objects.Add(-1)
+	e.object.Release()
+}
+
+// store is the one that the entry is in.
+func (e *entry) store() *Store { return e.tenant.store }
+
+// Weigh implements body.Owner.
+func (e *entry) Weigh() {
+	sh := e.group.shard
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if slices.Contains(e.group.entries, e) {
+		e.order().Resize(&e.place, e.object.Charged())
+		sh.stamp(e.tenant)
+	}
 }

@@ -11,7 +11,7 @@ import (
 // learn updates a stored response to GET from the response to HEAD, or drops it when that shows that it is not what the origin has now
 // (RFC 9111 §4.3.5).
 func (s *Store) learn(e *entry, stored *head, req *Request, in arrival) {
-	if !rules.Describes(in.resp.Fields, in.resp.Length, stored.fields, e.object.length()) {
+	if !rules.Describes(in.resp.Fields, in.resp.Length, stored.fields, e.object.Length()) {
 		s.forget(e)
 		return
 	}
@@ -34,20 +34,20 @@ func (s *Store) learn(e *entry, stored *head, req *Request, in arrival) {
 	}
 	base := h.cost(e.group.key, variant)
 	growth := max(0, base-stored.cost(e.group.key, e.variantNow()))
-	if !s.reserve(e.object.tenant, growth) {
+	if !s.reserve(e.tenant, growth) {
 		return // it stays as it is
 	}
 	sh := e.group.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if !e.alive() || e.head != stored || !slices.Contains(e.group.entries, e) {
-		s.charge(e.object.tenant, -growth) // somebody knows better
+		s.charge(e.tenant, -growth) // somebody knows better
 		return
 	}
-	s.charge(e.object.tenant, e.object.recharge(base)-growth)
+	s.charge(e.tenant, e.object.Recharge(base)-growth)
 	e.head, e.variant, e.judged, e.soft = h, variant, 0, purge.Verdict{}
-	e.order().Resize(&e.place, e.object.charged())
-	sh.stamp(e.object.tenant)
+	e.order().Resize(&e.place, e.object.Charged())
+	sh.stamp(e.tenant)
 }
 
 // forget drops an entry.

@@ -9,8 +9,6 @@ const (
 	maxPasses      = 4096             // keys remembered as not shareable
 	maxPurged      = 4096             // keys whose tags are remembered after a purge
 	minObjectLimit = 1 << 20          // an object of this size may be stored however small the memory, if it fits
-	firstBlock     = 4 << 10          // bytes; the first block of a body of unknown length
-	blockSize      = 64 << 10         // bytes; every later block
 	maxWaiters     = 20_000           // requests that wait for one fetch, where a policy does not say
 	waitTimeout    = 30 * time.Second // how long one waits, where a policy does not say
 	maxJoins       = 3                // fills one request waits for before it fetches for itself

@@ -73,7 +73,7 @@ func (sh *shard) removeHit(g *group, hits func(*purge.Subject) bool) {
 		if subject := g.subject(e.head.born, e.head.tags); hits(&subject) {
 			e.dead.Store(true)
 			if len(e.head.tags) > 0 {
-				e.object.store.purged.Add(g.key, e.head.tags)
+				e.store().purged.Add(g.key, e.head.tags)
 			}
 			sh.remove(e)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -77,7 +78,7 @@ func (s *Store) passOrStale(ctx context.Context, req *Request, w *wish, origin O
 		} else {
 			stored = e.head
 			src = source{head: e.current(), object: e.object, stored: true}
-			e.object.hold()
+			e.object.Hold()
 		}
 		sh.mu.Unlock()
 	}
@@ -91,7 +92,7 @@ func (s *Store) passOrStale(ctx context.Context, req *Request, w *wish, origin O
 		s.learn(e, stored, req, arrival{resp: resp, requested: start, received: now})
 	}
 	if (err == nil && !serverError(resp.Status)) || e.gone(src.head) || !src.head.fresh.Fallback(now) || ctx.Err() != nil {
-		e.object.release()
+		e.object.Release()
 		return resp, result, err
 	}
 	if err == nil {
@@ -100,7 +101,7 @@ func (s *Store) passOrStale(ctx context.Context, req *Request, w *wish, origin O
 	result.Outcome, result.Reason = Stale, ReasonError
 	result.TTL, result.Age = src.head.fresh.TTL(now), src.head.fresh.Age(now)
 	src.age = result.Age
-	resp = result.respond(ctx, req, w, src)
+	resp = s.respond(ctx, &result, req, w, src)
 	return resp, result, nil
 }
 
@@ -115,6 +116,6 @@ func discard(resp *httpwire.Response) {
 		_ = resp.Body.Close()
 	}
 	if resp.Done != nil {
-		resp.Done(0, errAbandoned)
+		resp.Done(0, body.ErrAbandoned)
 	}
 }

@@ -86,7 +86,7 @@ func (g *group) count(r *Receipt, hits func(*purge.Subject) bool) {
 	for _, e := range g.entries {
 		if subject := g.subject(e.head.born, e.head.tags); !e.dead.Load() && hits(&subject) {
 			r.Objects++
-			r.Bytes += e.object.charged()
+			r.Bytes += e.object.Charged()
 		}
 	}
 	for range g.fills {
@@ -120,7 +120,7 @@ func (sh *shard) clear(g *group, r *Receipt) {
 	for len(g.entries) > 0 {
 		e := g.entries[0]
 		r.Objects++
-		r.Bytes += e.object.charged()
+		r.Bytes += e.object.Charged()
 		e.dead.Store(true)
 		sh.remove(e)
 	}
@@ -146,12 +146,6 @@ func (f *fill) published() bool {
 	default:
 		return false
 	}
-}
-
-func (o *object) charged() int64 {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.charge + o.formsCharged()
 }
 
 // invalidate removes what a successful unsafe request may have changed: its own URL, and those its response names in Location and

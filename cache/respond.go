@@ -7,7 +7,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/cache/byteranges"
+	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -15,7 +17,7 @@ import (
 // source is what a response is made from. Whoever makes one holds a reference to the object, which passes to the response.
 type source struct {
 	head   *head
-	object *object
+	object *body.Object
 	age    time.Duration
 	stored bool // it was stored or is shared: Age is due even if the origin sent none (RFC 9111 §5.1)
 }
@@ -23,7 +25,7 @@ type source struct {
 // reply is a response from the store, all in one piece, which Result.Release makes another of.
 type reply struct {
 	resp   httpwire.Response
-	body   reader
+	body   body.Reader
 	fields [inlineFields]httpwire.Field
 	turn   atomic.Uint32 // how often it was released
 }
@@ -32,14 +34,14 @@ type reply struct {
 const inlineFields = 20
 
 // respond makes the response to one request from a stored one: in full, a part of it (206, 416) or its confirmation (304).
-func (res *Result) respond(ctx context.Context, req *Request, w *wish, src source) *httpwire.Response {
-	r, _ := src.object.store.replies.Get().(*reply)
+func (s *Store) respond(ctx context.Context, res *Result, req *Request, w *wish, src source) *httpwire.Response {
+	r, _ := s.replies.Get().(*reply)
 	if r == nil {
 		r = &reply{}
 	}
-	res.store, res.reply, res.turn = src.object.store, r, r.turn.Load()
+	res.store, res.reply, res.turn = s, r, r.turn.Load()
 	resp := &r.resp
-	resp.Status, resp.Length = src.head.status, src.object.length()
+	resp.Status, resp.Length = src.head.status, src.object.Length()
 	resp.Fields = append(httpwire.Fields(r.fields[:0]), src.head.fields...)
 	if src.stored || src.head.aged {
 		resp.Fields.Add(httpwire.Age, strconv.FormatInt(int64(max(0, src.age)/time.Second), 10))
@@ -52,21 +54,21 @@ func (res *Result) respond(ctx context.Context, req *Request, w *wish, src sourc
 	if len(parts) > 0 && r.several(ctx, src.object, parts) {
 		return resp
 	}
-	var coded *form
+	var coded *body.Form
 	if req.Encode.On {
 		coded = r.encode(req, w, src)
 	}
 	if coded != nil {
-		src.object.release()
-		coded.attach(ctx, &r.body)
+		src.object.Release()
+		coded.Attach(ctx, &r.body)
 		resp.Body = &r.body
 		return resp
 	}
 	if w.head || resp.Status == 304 || resp.Status == 416 || span.End == 0 || resp.Length == 0 {
-		src.object.release()
+		src.object.Release()
 		return resp
 	}
-	src.object.attach(ctx, &r.body, span)
+	src.object.Attach(ctx, &r.body, span)
 	resp.Body = &r.body
 	return resp
 }
@@ -110,21 +112,53 @@ func (r *reply) narrow(req *Request, w *wish, src source) (span rules.Span, seve
 
 // several makes the response one of several parts of an object that is complete. It reports false when the whole is as short (attack
 // row R11), or still comes: then that is the answer.
-func (r *reply) several(ctx context.Context, o *object, spans []byteranges.Span) bool {
-	if !o.done.Load() {
+func (r *reply) several(ctx context.Context, o *body.Object, spans []byteranges.Span) bool {
+	if !o.Done() {
 		return false
 	}
 	kind, _ := r.resp.Fields.Get(httpwire.ContentType)
-	b := byteranges.New(spans, o.size, kind, func(s byteranges.Span) io.ReadCloser {
-		part := new(reader)
-		o.hold()
-		o.attach(ctx, part, rules.Span(s))
+	b := byteranges.New(spans, o.Size(), kind, func(s byteranges.Span) io.ReadCloser {
+		part := new(body.Reader)
+		o.Hold()
+		o.Attach(ctx, part, rules.Span(s))
 		return part
-	}, o.release)
-	if b.Length() >= o.size {
+	}, o.Release)
+	if b.Length() >= o.Size() {
 		return false // b is not closed, and so does not let go of o
 	}
 	r.resp.Status, r.resp.Length, r.resp.Body = 206, b.Length(), b
 	r.resp.Fields.Set(httpwire.ContentType, b.ContentType())
 	return true
+}
+
+// encode makes a response one of a coding, if it may be and the client wants one, when it is known what the request gets (200,
+// 206, 304...). A form that is returned has a reference for the caller, and is pending until it is attached.
+func (r *reply) encode(req *Request, w *wish, src source) *body.Form {
+	resp := &r.resp
+	if encode.Judge(src.head.status, src.head.fields, src.object.Length()) != "" {
+		return nil
+	}
+	encode.Vary(&resp.Fields)
+	c := req.Encode.Coding
+	if c == encode.Identity {
+		return nil
+	}
+	switch {
+	case resp.Status == 304:
+		encode.Weaken(&resp.Fields)
+		return nil
+	case resp.Status != src.head.status:
+		return nil // a range is one of the identity
+	case w.head:
+		encode.Rewrite(&resp.Fields, c)
+		resp.Length = src.object.FormLength(c)
+		return nil
+	}
+	f := src.object.Form(c)
+	if f == nil {
+		return nil // encode.Wrap does it for this response alone
+	}
+	encode.Rewrite(&resp.Fields, c)
+	resp.Length = f.Length()
+	return f
 }

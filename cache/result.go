@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -109,10 +110,10 @@ func (r *Result) Release() {
 	if p == nil || p.turn.Load() != turn {
 		return // it was released, and may be somebody else's by now
 	}
-	if p.body.object != nil && !p.body.closed || !p.turn.CompareAndSwap(turn, turn+1) {
+	if p.body.Reading() || !p.turn.CompareAndSwap(turn, turn+1) {
 		return
 	}
-	p.resp, p.body = httpwire.Response{}, reader{}
+	p.resp, p.body = httpwire.Response{}, body.Reader{}
 	clear(p.fields[:])
 	s.replies.Put(p)
 }

@@ -153,10 +153,10 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 	}
 	e.order().Touch(&e.place)
 	h, o := e.current(), e.object
-	o.hold()
+	o.Hold()
 	sh.mu.Unlock()
 	result := Result{Outcome: Hit, Key: g.key, TTL: h.fresh.TTL(now), Age: h.fresh.Age(now), ShowKey: req.Policy.ShowKey}
-	resp := result.respond(context.Background(), req, w, source{head: h, object: o, age: result.Age, stored: true})
+	resp := s.respond(context.Background(), &result, req, w, source{head: h, object: o, age: result.Age, stored: true})
 	return resp, result, true
 }
 
@@ -204,7 +204,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 	switch d.act {
 	case actHit, actStale:
 		d.entry.order().Touch(&d.entry.place)
-		src.object.hold()
+		src.object.Hold()
 		if d.refresh {
 			f, run = s.newFill(ctx, sh.group(key, url), req, w, &d)
 		}
@@ -228,7 +228,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 		}
 		result.TTL, result.Age = src.head.fresh.TTL(now), src.head.fresh.Age(now)
 		src.age = result.Age
-		resp := result.respond(ctx, req, w, src)
+		resp := s.respond(ctx, &result, req, w, src)
 		return resp, result, nil
 	case actRefuse:
 		result.Key, result.Outcome = string(key), Miss

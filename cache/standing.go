@@ -40,7 +40,7 @@ func (e *entry) alive() bool {
 	if e.dead.Load() {
 		return false
 	}
-	book := e.object.store.book
+	book := e.store().book
 	version := book.Version() + 1 // so that 0 is: never
 	if e.judged == version {
 		return true
@@ -79,7 +79,7 @@ func (e *entry) gone(h *head) bool {
 		return true
 	}
 	s := e.group.subject(h.born, h.tags)
-	return e.object.store.book.Judge(&s).Dead
+	return e.store().book.Judge(&s).Dead
 }
 
 // outdated reports whether a purge of any kind has hit what the fill fetches: nobody may join it any more. Tags are known once

@@ -9,6 +9,7 @@ import (
 // tenant is whose memory is counted together: a distribution with a quota, or all the others in common. Each has its own order of eviction,
 // so that what one stores does not push out what another has stored.
 type tenant struct {
+	store *Store
 	limit atomic.Int64 // bytes; 0: only the store's
 	used  atomic.Int64 // bytes charged
 
@@ -23,6 +24,15 @@ type tenants struct {
 	quotas int64     // their sum
 }
 
+// Reserve implements body.Space.
+func (t *tenant) Reserve(n int64) bool { return t.store.reserve(t, n) }
+
+// Charge implements body.Space.
+func (t *tenant) Charge(n int64) { t.store.charge(t, n) }
+
+// MaxObject implements body.Space.
+func (t *tenant) MaxObject() int64 { return t.store.maxObject() }
+
 // SetQuotas says how many bytes distributions may take, by name; one that is not named shares what is left with the others. What is above
 // a quota is evicted at once. A distribution with a quota loses nothing to others, unless the quotas are more than there is memory.
 func (s *Store) SetQuotas(quotas map[string]int64) {
@@ -32,7 +42,7 @@ func (s *Store) SetQuotas(quotas map[string]int64) {
 	for name, limit := range quotas {
 		t := old.named[name]
 		if t == nil {
-			t = &tenant{}
+			t = &tenant{store: s}
 		}
 		t.limit.Store(limit)
 		next.named[name] = t
@@ -173,7 +183,7 @@ func (sh *shard) evict(t *tenant) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	// Readers attach with the lock held, so a count of one, the index's own, stays one.
-	n := t.orders[sh.number].Victim(func(e *entry) bool { return e.object.idle() })
+	n := t.orders[sh.number].Victim(func(e *entry) bool { return e.object.Idle() })
 	if n == nil {
 		return false
 	}
@@ -184,7 +194,7 @@ func (sh *shard) evict(t *tenant) bool {
 }
 
 // order is the one an entry is in, to be used with the shard's lock held.
-func (e *entry) order() *evict.Order[*entry] { return &e.object.tenant.orders[e.group.shard.number] }
+func (e *entry) order() *evict.Order[*entry] { return &e.tenant.orders[e.group.shard.number] }
 
 // stamp tells without the lock what the tenant has in the shard.
 func (sh *shard) stamp(t *tenant) { t.bytes[sh.number].Store(t.orders[sh.number].Bytes()) }

@@ -72,7 +72,7 @@ func (f *fill) standIn(ctx context.Context, req *Request, w *wish, result Result
 	}
 	result.Outcome, result.Reason = Stale, ReasonSlow
 	result.TTL, result.Age = f.oldHead.fresh.TTL(now), f.oldHead.fresh.Age(now)
-	f.old.object.hold()
-	resp := result.respond(ctx, req, w, source{head: f.oldHead, object: f.old.object, age: result.Age, stored: true})
+	f.old.object.Hold()
+	resp := f.store.respond(ctx, &result, req, w, source{head: f.oldHead, object: f.old.object, age: result.Age, stored: true})
 	return resp, result, true
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/fault"
@@ -133,7 +134,7 @@ func (f *fill) confirm(in arrival) bool {
 	a.first = fresh.withFields(all, v.Hidden)
 	base := fresh.cost(f.group.key, a.variant)
 	growth := max(0, base-f.oldHead.cost(f.group.key, f.old.variantNow()))
-	if v.Store && !f.store.reserve(f.old.object.tenant, growth) {
+	if v.Store && !f.store.reserve(f.old.tenant, growth) {
 		v, a.shared, a.reason = rules.Verdict{Reason: ReasonMemory}, false, ReasonMemory
 	}
 	if !f.replaceHead(&a, v, base, growth) {
@@ -158,12 +159,12 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 		growth = 0
 	}
 	if !e.alive() || f.purged.Load() || i < 0 && v.Store && a.shared {
-		f.store.charge(e.object.tenant, -growth)
+		f.store.charge(e.tenant, -growth)
 		// Replaced, not purged: the newer one answers everybody who looks again.
 		return false
 	}
 	if i < 0 {
-		f.store.charge(e.object.tenant, -growth)
+		f.store.charge(e.tenant, -growth)
 		return true
 	}
 	if !v.Store {
@@ -171,12 +172,12 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 		sh.remove(e)
 		return true
 	}
-	f.store.charge(e.object.tenant, e.object.recharge(base)-growth)
+	f.store.charge(e.tenant, e.object.Recharge(base)-growth)
 	e.head, e.variant, e.judged, e.soft = a.head, a.variant, 0, purge.Verdict{}
 	f.group.entries = slices.Insert(slices.Delete(f.group.entries, i, i+1), 0, e)
 	e.order().Touch(&e.place)
-	e.order().Resize(&e.place, e.object.charged())
-	sh.stamp(e.object.tenant)
+	e.order().Resize(&e.place, e.object.Charged())
+	sh.stamp(e.tenant)
 	return true
 }
 
@@ -217,7 +218,7 @@ func (h *head) withFields(fields httpwire.Fields, hidden []string) *head {
 // judge publishes a response that is not about a stored one: to be stored and shared, or for the leader alone.
 func (f *fill) judge(ctx context.Context, in arrival) {
 	v := f.verdict(in.resp.Status, in.resp.Fields, in)
-	var o *object
+	var o *body.Object
 	h, variant := &head{}, rules.Variant(nil)
 	if v.Store {
 		h = &head{status: in.resp.Status, fields: rules.KeepFields(in.resp.Fields, in.received, v.Hidden...), fresh: v.Fresh,
@@ -243,8 +244,8 @@ func (f *fill) judge(ctx context.Context, in arrival) {
 	if len(v.Hidden) > 0 {
 		a.first = h.withFields(rules.KeepFields(in.resp.Fields, in.received), v.Hidden)
 	}
-	e := &entry{group: f.group, variant: variant, object: o, head: h}
-	if o.total == 0 {
+	e := &entry{group: f.group, tenant: f.tenant, variant: variant, object: o, head: h}
+	if o.Total == 0 {
 		// There is nothing to stream, so whoever has the answer may ask again at once: it finds the response stored.
 		f.fill(ctx, in.resp, e)
 		f.publish(a)
@@ -256,13 +257,14 @@ func (f *fill) judge(ctx context.Context, in arrival) {
 
 // admit reserves memory for a response whose head and place in the index cost base: all of it when its length is known, and a
 // block when it is not.
-func (f *fill) admit(resp *httpwire.Response, base int64) (*object, string) {
-	s, most := f.store, f.policy.MaxObject
-	first, total := int64(blockSize), resp.Length
+func (f *fill) admit(resp *httpwire.Response, base int64) (*body.Object, string) {
+	s, most, total := f.store, f.policy.MaxObject, resp.Length
 	if resp.Body == nil {
-		first, total = 0, max(total, 0)
-	} else if total >= 0 {
-		first = total/blockSize*blockSize + allocated(total%blockSize)
+		total = max(total, 0)
+	}
+	need := body.Need(total)
+	if resp.Body == nil {
+		need = 0
 	}
 	if most <= 0 {
 		most = math.MaxInt64
@@ -270,12 +272,10 @@ func (f *fill) admit(resp *httpwire.Response, base int64) (*object, string) {
 	switch {
 	case total > min(most, s.maxObject()):
 		return nil, ReasonSize
-	case !s.reserve(f.tenant, base+first):
+	case !s.reserve(f.tenant, base+need):
 		return nil, ReasonMemory
 	}
-	o := newObject(s, f.tenant, total, base+first, base)
-	o.most = most
-	return o, ""
+	return body.New(body.Options{Space: f.tenant, Maker: s.maker, Total: total, Most: most, Charge: base + need, Base: base}), ""
 }
 
 // hand gives a response that may not be shared to the leader, if it is still there. What it replaces is not served again.

@@ -27,11 +27,12 @@ var floors = []struct {
 	{0, "internal/yamldoc"},
 	{1, "steer"},
 	{1, "steer/geo"},
+	{1, "cache/rules"},
+	{1, "cache/evict"},
+	{1, "cache/encode"},
 	{2, "cache"},
-	{2, "cache/rules"},
+	{2, "cache/body"},
 	{2, "cache/purge"},
-	{2, "cache/evict"},
-	{2, "cache/encode"},
 	{2, "cache/byteranges"},
 	{2, "healthcheck"},
 	{2, "healthcheck/probe"},
@@ -102,7 +103,7 @@ var unsafeAllowed = map[string]bool{
 // contextAllowed lists the types that may hold a context, as folder.Type. The only good reason is an io.Reader, whose Read
 // takes none: such a type lives no longer than the call that made it.
 var contextAllowed = map[string]bool{
-	"cache.reader":              true,
+	"cache/body.Reader":         true,
 	"proxy/origin.responseBody": true,
 	"proxy/origin.call":         true, // one Do on its way through its steps, as http.Request is one request
 }

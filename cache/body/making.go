@@ -1,59 +1,89 @@
-package cache
+package body
 
 import (
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/internal/fault"
 )
 
-// begin notes a form that is being made, for Close. It fails when the store is closed.
-func (s *Store) begin(f *form, cancel context.CancelFunc) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+// Maker makes forms. Make one with NewMaker, and Close it. It is safe for concurrent use.
+type Maker struct {
+	encoders *encode.Encoders
+	log      *slog.Logger
+
+	mu sync.Mutex // guards the fields below
+
+	closed bool
+	making map[*Form]context.CancelFunc
+	wg     sync.WaitGroup // Add only with mu held and closed false
+}
+
+// NewMaker makes a Maker. Neither argument may be nil.
+func NewMaker(encoders *encode.Encoders, log *slog.Logger) *Maker {
+	return &Maker{encoders: encoders, log: log, making: make(map[*Form]context.CancelFunc)}
+}
+
+// Close cancels the making of forms and waits for its end. No more are begun.
+func (m *Maker) Close() {
+	m.mu.Lock()
+	m.closed = true
+	for _, cancel := range m.making {
+		cancel()
+	}
+	m.mu.Unlock()
+	m.wg.Wait()
+}
+
+// begin notes a form that is being made. It fails when the Maker is closed.
+func (m *Maker) begin(f *Form, cancel context.CancelFunc) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
 		return false
 	}
-	s.forms[f] = cancel
-	s.wg.Add(1)
+	m.making[f] = cancel
+	m.wg.Add(1)
 	return true
 }
 
 // ended takes a form off the list that begin has put it on.
-func (s *Store) ended(f *form) {
-	s.mu.Lock()
-	cancel := s.forms[f]
-	delete(s.forms, f)
-	s.mu.Unlock()
+func (m *Maker) ended(f *Form) {
+	m.mu.Lock()
+	cancel := m.making[f]
+	delete(m.making, f)
+	m.mu.Unlock()
 	cancel()
-	s.wg.Done()
+	m.wg.Done()
 }
 
 // run makes the form: the whole of its goroutine.
-func (f *form) run(ctx context.Context, in *reader, stream *encode.Stream) {
-	defer f.base.store.ended(f)
+func (f *Form) run(ctx context.Context, in *Reader, stream *encode.Stream) {
+	defer f.base.Maker.ended(f)
 	stream.To(writerFunc(func(p []byte) (int, error) { return f.write(ctx, p) }))
 	err := f.encode(ctx, in, stream)
 	if err != nil {
 		f.drop() // nobody shall find what has no end
 	}
-	f.object.finish(err)
+	f.object.Finish(err)
 	if f.object.done.Load() {
 		f.weigh()
 	}
 	_ = in.Close()
-	f.object.release()
+	f.object.Release()
 }
 
 // encode is all that an encoder does for a form. A panic of it is an error of this form's and of nobody else.
-func (f *form) encode(ctx context.Context, in *reader, stream *encode.Stream) (err error) {
+func (f *Form) encode(ctx context.Context, in *Reader, stream *encode.Stream) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			f.base.store.log.Error("encoder panicked", "coding", f.coding.String(), "panic", fmt.Sprint(p))
+			f.base.Maker.log.Error("encoder panicked", "coding", f.coding.String(), "panic", fmt.Sprint(p))
 			err = fault.New(fault.Unexpected, fmt.Errorf("encoder: %v", p))
 		}
 	}()
@@ -70,7 +100,7 @@ type writerFunc func(p []byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 // pump encodes the base until it ends. What has come is flushed when more is slow to follow.
-func (f *form) pump(ctx context.Context, in *reader, stream *encode.Stream) error {
+func (f *Form) pump(ctx context.Context, in *Reader, stream *encode.Stream) error {
 	var due time.Time // of a flush; zero: nothing is held back
 	for {
 		b, wait, err := f.base.at(in)
@@ -85,7 +115,7 @@ func (f *form) pump(ctx context.Context, in *reader, stream *encode.Stream) erro
 			}
 			continue
 		case f.unwanted():
-			return errAbandoned
+			return ErrAbandoned
 		}
 		if _, err := stream.Write(b); err != nil {
 			return err
@@ -101,7 +131,7 @@ func (f *form) pump(ctx context.Context, in *reader, stream *encode.Stream) erro
 }
 
 // pause waits for news of the base, until a flush is due. It returns when the next one is.
-func (f *form) pause(ctx context.Context, wait <-chan struct{}, due time.Time, stream *encode.Stream) (time.Time, error) {
+func (f *Form) pause(ctx context.Context, wait <-chan struct{}, due time.Time, stream *encode.Stream) (time.Time, error) {
 	var flush <-chan time.Time
 	if !due.IsZero() {
 		timer := time.NewTimer(time.Until(due))
@@ -119,11 +149,11 @@ func (f *form) pause(ctx context.Context, wait <-chan struct{}, due time.Time, s
 }
 
 // write adds encoded bytes to the form.
-func (f *form) write(ctx context.Context, p []byte) (int, error) {
+func (f *Form) write(ctx context.Context, p []byte) (int, error) {
 	total := 0
 	for len(p) > 0 {
-		to, err := f.object.tail(ctx)
-		if errors.Is(err, errTooLarge) {
+		to, err := f.object.Tail(ctx)
+		if errors.Is(err, ErrTooLarge) {
 			f.outgrow()
 			continue
 		}
@@ -131,29 +161,29 @@ func (f *form) write(ctx context.Context, p []byte) (int, error) {
 			return total, err
 		}
 		n := copy(to, p)
-		f.object.grew(n)
+		f.object.Grew(n)
 		p, total = p[n:], total+n
 	}
 	return total, nil
 }
 
 // outgrow turns a form that has become too large to keep into one that its present readers pass through.
-func (f *form) outgrow() {
+func (f *Form) outgrow() {
 	if f.object.windowed { // only this goroutine sets it
 		return
 	}
 	f.drop() // from here on nobody finds it
-	f.object.window(func() bool { return f.pending.Load() > 0 })
+	f.object.Window(func() bool { return f.pending.Load() > 0 })
 }
 
 // unwanted reports whether nobody reads the form and nobody can any more: it is not to be found, or its base is held by its own
 // goroutine alone.
-func (f *form) unwanted() bool {
+func (f *Form) unwanted() bool {
 	return f.idle() && (f.base.refs.Load() == 1 || !f.kept.Load())
 }
 
 // idle reports whether nobody reads the form just now or is about to: of its references, one is the goroutine's and one the base's.
-func (f *form) idle() bool {
+func (f *Form) idle() bool {
 	own := int32(1)
 	if f.kept.Load() {
 		own++

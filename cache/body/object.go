@@ -1,4 +1,12 @@
-package cache
+// Package body holds bodies of responses in memory while they come in and afterwards, whole or in another coding, and reads them.
+//
+//	o := body.New(body.Options{Space: space, Maker: maker, Total: -1, Most: most, Charge: reserved, Base: head})
+//	p, err := o.Tail(ctx); n, _ := origin.Read(p); o.Grew(n) ...; o.Finish(nil)      // one writer
+//	o.Hold(); o.Attach(ctx, &r, rules.Span{End: -1}); r.WriteTo(w); r.Close()          // any number of readers
+//
+// Memory is reserved before it is used, from a Space, and given back when nobody can reach it any more. Objects are safe for concurrent use
+// except where a method is the writer's alone; a Reader is one goroutine's.
+package body
 
 import (
 	"context"
@@ -10,19 +18,16 @@ import (
 	"github.com/meridian-edge/meridian/cache/rules"
 )
 
-// object is a response body in memory, growing or complete, shared by the index and every reader of it. Its blocks are plain
+// Object is a response body in memory, growing or complete, shared by the index and every reader of it. Its blocks are plain
 // bytes of a fixed size, so that the collector has little to walk.
 //
 // Bytes are accounted for as long as somebody can reach them: refs counts the index, the fill and the readers, and the last
 // one gives the charge back. An evicted object that is still being read stays valid, and stays counted.
-type object struct {
-	store  *Store
-	tenant *tenant
-	total  int64 // length announced; -1 unknown
-	most   int64 // length up to which it is stored
-	refs   atomic.Int32
-	done   atomic.Bool           // complete: blocks and size never change again, and need no lock
-	owner  atomic.Pointer[entry] // in the index; nil: it is not there yet
+type Object struct {
+	Options
+
+	refs atomic.Int32
+	done atomic.Bool // complete: blocks and size never change again, and need no lock
 
 	mu sync.Mutex // guards the fields below until done
 
@@ -31,9 +36,10 @@ type object struct {
 	err     error                // why it will never be complete
 	charge  int64                // bytes reserved for it, head and index included
 	base    int64                // the part of charge that is not body
+	owner   Owner                // nil: it is in no index yet
 	held    int64                // what the blocks take
 	wake    chan struct{}        // closed when readers have news; nil: nobody waits
-	readers map[*reader]struct{} // attached while growing
+	readers map[*Reader]struct{} // attached while growing
 	forms   *forms               // in other codings; nil: none. Always with mu
 
 	// A windowed object has outgrown the limit: see makeRoom.
@@ -44,47 +50,110 @@ type object struct {
 	room     chan struct{} // has a token when the writer should look again
 }
 
-// newObject makes an object that the caller holds one reference to, with charge bytes reserved already, of which base are not body.
-func newObject(s *Store, t *tenant, total, charge, base int64) *object {
-	o := &object{store: s, tenant: t, total: total, charge: charge, base: base}
+// Space is the memory that bodies are charged to. It must be safe for concurrent use.
+type Space interface {
+	// Reserve takes n bytes, making room for them; false: there is none.
+	Reserve(n int64) bool
+	// Charge takes n bytes unasked, or gives -n back.
+	Charge(n int64)
+	// MaxObject is the largest body that is stored, in bytes.
+	MaxObject() int64
+}
+
+// Owner is the place in an index of what an Object is the body of.
+type Owner interface {
+	// Weigh is called, without locks, when Charged may have changed.
+	Weigh()
+}
+
+// Options says what an Object is. They do not change.
+type Options struct {
+	Space  Space
+	Maker  *Maker // of forms; nil: there will be none
+	Total  int64  // length announced; -1: unknown
+	Most   int64  // length up to which it is stored
+	Charge int64  // bytes that are reserved already
+	Base   int64  // the part of Charge that is not body
+}
+
+// New makes an object that the caller holds one reference to.
+func New(options Options) *Object {
+	o := &Object{Options: options, charge: options.Charge, base: options.Base}
 	o.refs.Store(1)
 	return o
 }
 
-// hold adds a reference. The caller must know that there is one.
-func (o *object) hold() { o.refs.Add(1) }
+// SetOwner says who is to be told when forms change what the object takes. It is told of what comes later.
+func (o *Object) SetOwner(w Owner) {
+	o.mu.Lock()
+	o.owner = w
+	o.mu.Unlock()
+}
 
-// release drops a reference.
-func (o *object) release() {
+// Done reports whether all of the body is there.
+func (o *Object) Done() bool { return o.done.Load() }
+
+// Size is how many bytes have come. It is for the writer, and for anybody once Done.
+func (o *Object) Size() int64 { return o.size }
+
+// Charged is what the object takes: what is reserved for it, and its complete forms.
+func (o *Object) Charged() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.charge + o.formsCharged()
+}
+
+// Unread reports whether nobody reads the growing object, but for forms that nobody reads.
+func (o *Object) Unread() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.idleReaders()
+}
+
+// idleReaders is Unread with mu held.
+func (o *Object) idleReaders() bool {
+	for r := range o.readers {
+		if r.form == nil || !r.form.idle() {
+			return false
+		}
+	}
+	return true
+}
+
+// Hold adds a reference. The caller must know that there is one.
+func (o *Object) Hold() { o.refs.Add(1) }
+
+// Release drops a reference.
+func (o *Object) Release() {
 	if o.refs.Add(-1) == 0 {
 		o.mu.Lock()
 		charge, encoded := o.charge, o.forms
 		o.charge, o.forms = 0, nil
 		o.mu.Unlock()
-		o.store.charge(o.tenant, -charge)
+		o.Space.Charge(-charge)
 		if encoded != nil {
 			for _, f := range encoded {
 				if f != nil {
-					f.object.release()
+					f.object.Release()
 				}
 			}
 		}
 	}
 }
 
-// length is the body's size if it is known, else -1.
-func (o *object) length() int64 {
+// Length is the body's size if it is known, else -1.
+func (o *Object) Length() int64 {
 	if o.done.Load() {
 		return o.size
 	}
-	return o.total
+	return o.Total
 }
 
-// errAbandoned ends a fill that can be neither stored nor read by anybody.
-var errAbandoned = errors.New("nobody is left to read the response")
+// ErrAbandoned ends a fill that can be neither stored nor read by anybody.
+var ErrAbandoned = errors.New("nobody is left to read the response")
 
-// tail returns the free part of the last block, adding a block when it is full. Only the writer calls it.
-func (o *object) tail(ctx context.Context) ([]byte, error) {
+// Tail returns the free part of the last block, adding a block when it is full. Only the writer calls it.
+func (o *Object) Tail(ctx context.Context) ([]byte, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n := len(o.blocks); n > 0 {
@@ -102,10 +171,10 @@ func (o *object) tail(ctx context.Context) ([]byte, error) {
 }
 
 // nextBlock chooses the size of the next block: what is left of a known length, else small first and large afterwards.
-func (o *object) nextBlock() int {
+func (o *Object) nextBlock() int {
 	switch {
-	case o.total >= 0:
-		return int(min(o.total-o.size, blockSize))
+	case o.Total >= 0:
+		return int(min(o.Total-o.size, blockSize))
 	case o.size == 0:
 		return firstBlock
 	}
@@ -114,12 +183,12 @@ func (o *object) nextBlock() int {
 
 // makeRoom sees that size more bytes are covered, with mu held. A windowed object keeps within what it has reserved: it drops
 // the blocks that every reader has passed, and waits for the slowest reader when that is not enough.
-func (o *object) makeRoom(ctx context.Context, size int) error {
+func (o *Object) makeRoom(ctx context.Context, size int) error {
 	if !o.windowed {
-		if o.total >= 0 || o.extend(o.base+o.held+allocated(int64(size))) {
+		if o.Total >= 0 || o.extend(o.base+o.held+allocated(int64(size))) {
 			return nil
 		}
-		return errTooLarge
+		return ErrTooLarge
 	}
 	for {
 		o.shrink()
@@ -127,7 +196,7 @@ func (o *object) makeRoom(ctx context.Context, size int) error {
 			return nil
 		}
 		if o.idleReaders() && !o.late() {
-			return errAbandoned
+			return ErrAbandoned
 		}
 		o.mu.Unlock()
 		var err error
@@ -143,15 +212,15 @@ func (o *object) makeRoom(ctx context.Context, size int) error {
 	}
 }
 
-// errTooLarge says that an object has to be windowed to go on.
-var errTooLarge = errors.New("object is larger than the store allows")
+// ErrTooLarge says that an object has to be windowed to go on.
+var ErrTooLarge = errors.New("object is larger than the store allows")
 
 // extend reserves until need bytes are covered.
-func (o *object) extend(need int64) bool {
+func (o *Object) extend(need int64) bool {
 	if need <= o.charge {
 		return true
 	}
-	if need-o.base > o.store.maxObject() || o.size >= o.most || !o.store.reserve(o.tenant, need-o.charge) {
+	if need-o.base > o.Space.MaxObject() || o.size >= o.Most || !o.Space.Reserve(need-o.charge) {
 		return false
 	}
 	o.charge = need
@@ -159,7 +228,7 @@ func (o *object) extend(need int64) bool {
 }
 
 // shrink drops the blocks from the front that every reader has passed.
-func (o *object) shrink() {
+func (o *Object) shrink() {
 	if o.late() {
 		return
 	}
@@ -176,15 +245,15 @@ func (o *object) shrink() {
 	}
 }
 
-// window makes the object one that is only passed through. late tells whether more readers may come that start at byte 0.
-func (o *object) window(late func() bool) {
+// Window makes the object one that is only passed through. late tells whether more readers may come that start at byte 0.
+func (o *Object) Window(late func() bool) {
 	o.mu.Lock()
 	o.windowed, o.late, o.room = true, late, make(chan struct{}, 1)
 	o.mu.Unlock()
 }
 
-// grew adds n bytes that were written to the slice from tail.
-func (o *object) grew(n int) {
+// Grew adds n bytes that were written to the slice from tail.
+func (o *Object) Grew(n int) {
 	if n == 0 {
 		return
 	}
@@ -196,8 +265,8 @@ func (o *object) grew(n int) {
 	o.mu.Unlock()
 }
 
-// finish makes the object complete (nil) or broken, once. The waste of a last block that is far from full is given back.
-func (o *object) finish(err error) {
+// Finish makes the object complete (nil) or broken, once. The waste of a last block that is far from full is given back.
+func (o *Object) Finish(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	defer o.news()
@@ -217,12 +286,12 @@ func (o *object) finish(err error) {
 	}
 	surplus := o.charge - o.base - o.held
 	o.charge -= surplus
-	o.store.charge(o.tenant, -surplus)
+	o.Space.Charge(-surplus)
 	o.done.Store(true)
 }
 
-// recharge changes the part of the charge that is not body, and returns by how much the charge has grown.
-func (o *object) recharge(base int64) int64 {
+// Recharge changes the part of the charge that is not body, and returns by how much the charge has grown.
+func (o *Object) Recharge(base int64) int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	growth := base - o.base
@@ -232,16 +301,16 @@ func (o *object) recharge(base int64) int64 {
 }
 
 // news wakes the readers, with mu held.
-func (o *object) news() {
+func (o *Object) news() {
 	if o.wake != nil {
 		close(o.wake)
 		o.wake = nil
 	}
 }
 
-// attach makes r a reader of bytes [span.Start, span.End); an End below 0 means the end of the body. The caller holds a
+// Attach makes r a reader of bytes [span.Start, span.End); an End below 0 means the end of the body. The caller holds a
 // reference, which passes to r.
-func (o *object) attach(ctx context.Context, r *reader, span rules.Span) {
+func (o *Object) Attach(ctx context.Context, r *Reader, span rules.Span) {
 	r.object, r.ctx, r.skip, r.left = o, ctx, span.Start, -1
 	if span.End >= 0 {
 		r.left = span.End - span.Start
@@ -252,27 +321,27 @@ func (o *object) attach(ctx context.Context, r *reader, span rules.Span) {
 	o.mu.Lock()
 	r.growing = true
 	if o.readers == nil {
-		o.readers = make(map[*reader]struct{})
+		o.readers = make(map[*Reader]struct{})
 	}
 	o.readers[r] = struct{}{}
 	o.mu.Unlock()
 }
 
 // detach ends r.
-func (o *object) detach(r *reader) {
+func (o *Object) detach(r *Reader) {
 	if r.growing {
 		o.mu.Lock()
 		if delete(o.readers, r); len(o.readers) == 0 {
 			o.readers = nil
 		}
 		o.mu.Unlock()
-		o.moved()
+		o.Moved()
 	}
-	o.release()
+	o.Release()
 }
 
-// moved tells a windowed writer that a reader has gone on or away.
-func (o *object) moved() {
+// Moved tells a windowed writer that a reader has gone on or away.
+func (o *Object) Moved() {
 	o.mu.Lock()
 	room := o.room
 	o.mu.Unlock()
@@ -283,7 +352,7 @@ func (o *object) moved() {
 }
 
 // at returns the bytes at a reader's place. No bytes and a channel: wait for it. io.EOF: the end of a complete body.
-func (o *object) at(r *reader) ([]byte, <-chan struct{}, error) {
+func (o *Object) at(r *Reader) ([]byte, <-chan struct{}, error) {
 	if o.done.Load() {
 		return o.seek(r)
 	}
@@ -305,13 +374,13 @@ func (o *object) at(r *reader) ([]byte, <-chan struct{}, error) {
 	windowed := o.windowed && r.block != before
 	o.mu.Unlock()
 	if windowed {
-		o.moved()
+		o.Moved()
 	}
 	return b, wait, err
 }
 
 // seek moves r to the first block with bytes it has not read.
-func (o *object) seek(r *reader) ([]byte, <-chan struct{}, error) {
+func (o *Object) seek(r *Reader) ([]byte, <-chan struct{}, error) {
 	for r.block-o.dropped < len(o.blocks) {
 		b := o.blocks[r.block-o.dropped]
 		if r.skip > 0 {
@@ -328,6 +397,20 @@ func (o *object) seek(r *reader) ([]byte, <-chan struct{}, error) {
 		r.block, r.off = r.block+1, 0
 	}
 	return nil, nil, io.EOF
+}
+
+// The blocks of a body.
+const (
+	firstBlock = 4 << 10  // bytes; the first block of a body of unknown length
+	blockSize  = 64 << 10 // bytes; every later block
+)
+
+// Need is what must be reserved for a body of this length before it comes: all of it when that is known, and a block when it is not (-1).
+func Need(total int64) int64 {
+	if total < 0 {
+		return blockSize
+	}
+	return total/blockSize*blockSize + allocated(total%blockSize)
 }
 
 // allocated is about what the allocator takes for a block of n bytes: it has classes up to 32 KiB, and pages above.

@@ -1,4 +1,4 @@
-package cache
+package body
 
 import (
 	"context"
@@ -6,9 +6,9 @@ import (
 	"io"
 )
 
-// reader is one response's body: a place in an object. It is not safe for concurrent use, except that ctx may end at any time.
-type reader struct {
-	object  *object
+// Reader is one response's body: a place in an object. It is not safe for concurrent use, except that ctx may end at any time.
+type Reader struct {
+	object  *Object
 	ctx     context.Context // the request's: ends a wait for bytes, for which io.Reader has no argument
 	block   int             // index of the block, dropped ones counted
 	off     int             // in the block
@@ -16,13 +16,13 @@ type reader struct {
 	left    int64           // bytes to give; -1: all
 	growing bool            // registered with the object
 	closed  bool
-	form    *form // that the bytes are read for; nil: they are a response's
+	form    *Form // that the bytes are read for; nil: they are a response's
 }
 
 var errClosed = errors.New("read of a closed body")
 
 // chunk returns bytes that may be read now, waiting for them. They are the store's own: they must not be written to.
-func (r *reader) chunk() ([]byte, error) {
+func (r *Reader) chunk() ([]byte, error) {
 	if r.closed {
 		return nil, errClosed
 	}
@@ -47,14 +47,14 @@ func (r *reader) chunk() ([]byte, error) {
 }
 
 // advance passes n bytes.
-func (r *reader) advance(n int) {
+func (r *Reader) advance(n int) {
 	r.off += n
 	if r.left > 0 {
 		r.left -= int64(n)
 	}
 }
 
-func (r *reader) Read(p []byte) (int, error) {
+func (r *Reader) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
@@ -68,7 +68,7 @@ func (r *reader) Read(p []byte) (int, error) {
 }
 
 // WriteTo writes the body block by block, without copying it.
-func (r *reader) WriteTo(w io.Writer) (int64, error) {
+func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 	total := int64(0)
 	for {
 		b, err := r.chunk()
@@ -91,10 +91,13 @@ func (r *reader) WriteTo(w io.Writer) (int64, error) {
 }
 
 // Close gives the body up. Closing twice does nothing.
-func (r *reader) Close() error {
+func (r *Reader) Close() error {
 	if !r.closed {
 		r.closed = true
 		r.object.detach(r)
 	}
 	return nil
 }
+
+// Reading reports whether the reader was attached and is not closed.
+func (r *Reader) Reading() bool { return r.object != nil && !r.closed }
