@@ -127,3 +127,6 @@ func equalFold(a, b string) bool {
 	}
 	return true
 }
+
+// Known reports whether id is one of the ids above other than Other.
+func (id ID) Known() bool { return id > Other && id < idCount }
