@@ -15,6 +15,7 @@ var floors = []struct {
 	{0, "config/nameserver"},
 	{0, "config/zones"},
 	{0, "internal/arch"},
+	{0, "internal/arena"},
 	{0, "internal/deploytest"},
 	{0, "internal/dnswire"},
 	{0, "internal/fault"},
