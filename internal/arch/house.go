@@ -30,6 +30,7 @@ var floors = []struct {
 	{1, "steer/geo"},
 	{1, "cache/rules"},
 	{1, "cache/evict"},
+	{1, "cache/slots"},
 	{1, "cache/pages"},
 	{1, "cache/encode"},
 	{2, "cache"},
