@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/body"
-	"github.com/meridian-edge/meridian/cache/evict"
 	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/cache/rules"
+	"github.com/meridian-edge/meridian/cache/slots"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
@@ -49,7 +49,7 @@ type entry struct {
 	standIn time.Time     // the origin has failed: it is not asked again before this
 	dead    atomic.Bool   // purged or invalidated: never to be served again, whoever still points here
 
-	place evict.Node[*entry] // in the order of eviction of its tenant and shard
+	slot, node uint32 // in the shard's stored, and in the order of eviction of its tenant and shard; 0: not in the index
 
 	judged uint64        // version of the purges that were last weighed for it; see alive
 	soft   purge.Verdict // of that time
@@ -71,6 +71,7 @@ type shard struct {
 
 	groups map[string]*group              // by key
 	extra  map[string]map[*group]struct{} // by URL part: groups whose key has more than that
+	stored slots.Refs[entry]              // the entries, for the orders of eviction
 
 	number int // immutable
 }
@@ -141,7 +142,8 @@ func (sh *shard) insert(e *entry, request httpwire.Fields) (kept bool) {
 	}
 	e.store().objects.Add(1)
 	e.object.SetOwner(e) // before it is weighed: what comes later is told
-	e.order().Add(&e.place, e, maphash.String(e.store().seed, g.key), e.object.Charged())
+	e.slot = sh.stored.Add(e)
+	e.node = e.order().Add(maphash.String(e.store().seed, g.key), e.object.Charged(), e.slot)
 	sh.stamp(e.tenant)
 	return true
 }
@@ -154,7 +156,9 @@ func (sh *shard) remove(e *entry) {
 		return
 	}
 	g.entries = slices.Delete(g.entries, i, i+1)
-	e.order().Remove(&e.place)
+	e.order().Remove(e.node)
+	sh.stored.Remove(e.slot)
+	e.slot, e.node = 0, 0
 	sh.stamp(e.tenant)
 	e.store().objects.Add(-1)
 	e.object.Release()
@@ -169,7 +173,7 @@ func (e *entry) Weigh() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if slices.Contains(e.group.entries, e) {
-		e.order().Resize(&e.place, e.object.Charged())
+		e.order().Resize(e.node, e.object.Charged())
 		sh.stamp(e.tenant)
 	}
 }

@@ -46,7 +46,7 @@ func (s *Store) learn(e *entry, stored *head, req *Request, in arrival) {
 	}
 	s.charge(e.tenant, e.object.Recharge(base)-growth)
 	e.head, e.variant, e.judged, e.soft = h, variant, 0, purge.Verdict{}
-	e.order().Resize(&e.place, e.object.Charged())
+	e.order().Resize(e.node, e.object.Charged())
 	sh.stamp(e.tenant)
 }
 

@@ -151,7 +151,7 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 		sh.mu.Unlock()
 		return nil, Result{}, false
 	}
-	e.order().Touch(&e.place)
+	e.order().Touch(e.node)
 	h, o := e.current(), e.object
 	o.Hold()
 	sh.mu.Unlock()
@@ -203,7 +203,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 	var run context.Context
 	switch d.act {
 	case actHit, actStale:
-		d.entry.order().Touch(&d.entry.place)
+		d.entry.order().Touch(d.entry.node)
 		src.object.Hold()
 		if d.refresh {
 			f, run = s.newFill(ctx, sh.group(key, url), req, w, &d)

@@ -13,8 +13,8 @@ type tenant struct {
 	limit atomic.Int64 // bytes; 0: only the store's
 	used  atomic.Int64 // bytes charged
 
-	orders [shardCount]evict.Order[*entry] // each guarded by its shard's lock
-	bytes  [shardCount]atomic.Int64        // of the orders
+	orders [shardCount]evict.Order  // each guarded by its shard's lock
+	bytes  [shardCount]atomic.Int64 // of the orders
 }
 
 // tenants are those of one configuration. It is immutable.
@@ -183,18 +183,18 @@ func (sh *shard) evict(t *tenant) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	// Readers attach with the lock held, so a count of one, the index's own, stays one.
-	n := t.orders[sh.number].Victim(func(e *entry) bool { return e.object.Idle() })
-	if n == nil {
+	n := t.orders[sh.number].Victim(func(slot uint32) bool { return sh.stored.At(slot).object.Idle() })
+	if n == 0 {
 		return false
 	}
-	e := n.Value()
+	e := sh.stored.At(t.orders[sh.number].Value(n))
 	sh.remove(e)
 	sh.tidy(e.group)
 	return true
 }
 
 // order is the one an entry is in, to be used with the shard's lock held.
-func (e *entry) order() *evict.Order[*entry] { return &e.tenant.orders[e.group.shard.number] }
+func (e *entry) order() *evict.Order { return &e.tenant.orders[e.group.shard.number] }
 
 // stamp tells without the lock what the tenant has in the shard.
 func (sh *shard) stamp(t *tenant) { t.bytes[sh.number].Store(t.orders[sh.number].Bytes()) }

@@ -175,8 +175,8 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 	f.store.charge(e.tenant, e.object.Recharge(base)-growth)
 	e.head, e.variant, e.judged, e.soft = a.head, a.variant, 0, purge.Verdict{}
 	f.group.entries = slices.Insert(slices.Delete(f.group.entries, i, i+1), 0, e)
-	e.order().Touch(&e.place)
-	e.order().Resize(&e.place, e.object.Charged())
+	e.order().Touch(e.node)
+	e.order().Resize(e.node, e.object.Charged())
 	sh.stamp(e.tenant)
 	return true
 }

@@ -117,29 +117,31 @@ type Policy interface {
 
 type ours struct {
 	capacity, used int64
-	order          evict.Order[uint64]
-	nodes          map[uint64]*evict.Node[uint64]
+	order          evict.Order
+	nodes          map[uint64]uint32 // by key
+	keys           []uint64          // by node
 }
 
 // NewOurs is package evict.
 func NewOurs(capacity int64) Policy {
-	return &ours{capacity: capacity, nodes: map[uint64]*evict.Node[uint64]{}}
+	return &ours{capacity: capacity, nodes: map[uint64]uint32{}}
 }
 
 func (o *ours) Access(q Request) bool {
-	if n := o.nodes[q.Key]; n != nil {
+	if n := o.nodes[q.Key]; n != 0 {
 		o.order.Touch(n)
 		return true
 	}
 	for o.used+q.Size > o.capacity {
 		v := o.order.Victim(nil)
-		o.used -= v.Size()
-		delete(o.nodes, v.Value())
+		o.used -= o.order.Size(v)
+		delete(o.nodes, o.keys[v])
 		o.order.Remove(v)
 	}
-	n := new(evict.Node[uint64])
-	o.order.Add(n, q.Key, Mix(q.Key), q.Size)
+	n := o.order.Add(Mix(q.Key), q.Size, 0)
 	o.nodes[q.Key] = n
+	o.keys = append(o.keys, make([]uint64, max(0, int(n)+1-len(o.keys)))...)
+	o.keys[n] = q.Key
 	o.used += q.Size
 	return false
 }

@@ -1,31 +1,45 @@
 package evict
 
-// ghosts remembers the keys of objects that left the small queue lately, as fingerprints in buckets of four: eight bytes a key, no
-// pointers. It may forget one early when its bucket is full; it takes one key for another once in about a thousand million.
+import (
+	"math/bits"
+
+	"github.com/meridian-edge/meridian/internal/arena"
+)
+
+// ghosts remembers the keys of objects that left the small queue lately, as fingerprints in buckets of eight, which is a line of the
+// processor's cache: eight bytes a key, no pointers. It may forget one early when its bucket is full; it takes one key for another once
+// in about five hundred million.
+//
+// It grows by one bucket at a time, whose keys come from another (linear hashing), so that nobody waits for a large copy.
 type ghosts struct {
-	slots []ghost
-	clock uint32 // keys put so far
-	size  int    // keys that count as lately
+	buckets arena.Arena[[perBucket]ghost]
+	clock   uint32 // keys put so far
+	size    int    // keys that count as lately
 }
 
 type ghost struct{ print, put uint32 }
 
 const (
-	bucket      = 4
+	perBucket   = 8
 	leastGhosts = 64
 )
 
 // put remembers a key for as many further keys as the order holds objects.
 func (g *ghosts) put(hash uint64, objects int) {
 	g.size = max(objects, leastGhosts)
-	if g.size > len(g.slots) || g.slots == nil {
-		g.grow()
+	// Twice as many places as keys: buckets are not equally full. Two buckets more for each key are enough to keep up.
+	for grown := 0; grown < 2 && g.buckets.Len()*perBucket < 2*g.size; grown++ {
+		g.split()
 	}
 	g.clock++
 	b := g.bucket(hash)
 	oldest := 0
 	for i := range b {
-		if g.clock-b[i].put > g.clock-b[oldest].put || b[i].print == 0 {
+		if b[i].print == 0 {
+			oldest = i
+			break
+		}
+		if g.clock-b[i].put > g.clock-b[oldest].put {
 			oldest = i
 		}
 	}
@@ -34,7 +48,7 @@ func (g *ghosts) put(hash uint64, objects int) {
 
 // take reports whether a key is remembered, and forgets it.
 func (g *ghosts) take(hash uint64) bool {
-	if g.slots == nil {
+	if g.buckets.Len() == 0 {
 		return false
 	}
 	b := g.bucket(hash)
@@ -47,34 +61,24 @@ func (g *ghosts) take(hash uint64) bool {
 	return false
 }
 
-// grow makes room for size keys and keeps what is remembered.
-func (g *ghosts) grow() {
-	old, n := g.slots, leastGhosts
-	for n < g.size+g.size/4 {
-		n *= 2
-	}
-	g.slots = make([]ghost, n)
-	// Where a key was is all that is left of its bucket's number, so it is put wherever it may be looked for now.
-	for i, s := range old {
-		if s.print == 0 {
-			continue
-		}
-		for at := i / bucket; at < n/bucket; at += len(old) / bucket {
-			b := g.slots[at*bucket:][:bucket]
-			for k := range b {
-				if b[k].print == 0 {
-					b[k] = s
-					break
-				}
-			}
-		}
+// split adds a bucket. What is in it may have been put in the one with the same number but for its first bit. Which of its keys were,
+// nothing is left to tell: they are in both from now on.
+func (g *ghosts) split() {
+	at := g.buckets.Add()
+	if at > 0 {
+		*g.buckets.At(at) = *g.buckets.At(at &^ (1 << (bits.Len32(at) - 1)))
 	}
 }
 
-func (g *ghosts) bucket(hash uint64) []ghost {
-	at := int(hash) & (len(g.slots)/bucket - 1) * bucket
-	return g.slots[at : at+bucket : at+bucket]
+func (g *ghosts) bucket(hash uint64) *[perBucket]ghost {
+	// The lowest bits choose the shard: they are the same for all keys of an order.
+	last := uint32(g.buckets.Len() - 1)
+	at := uint32(hash>>8) & (1<<bits.Len32(last) - 1)
+	if at > last {
+		at &^= 1 << (bits.Len32(at) - 1)
+	}
+	return g.buckets.At(at)
 }
 
-// fingerprint is never 0, which marks a free slot.
+// fingerprint is never 0, which marks a free place.
 func fingerprint(hash uint64) uint32 { return uint32(hash>>32) | 1 }

@@ -19,15 +19,15 @@ const (
 
 // mini is one simulated cache.
 type mini struct {
-	fifo[uint64]
-	nodes map[uint64]*Node[uint64]
-	hits  float64 // of late, halved at each decision
+	fifo
+	in   map[uint64]uint32 // nodes by hash
+	hits float64           // of late, halved at each decision
 }
 
 // see shows a request to the simulations, and reports whether there is a decision to take. held and objects are what the real
 // order holds.
 func (t *trial) see(hash uint64, size, held int64, objects int) bool {
-	// The low bits choose the shard and the bucket of the ghosts: the sample is taken by others.
+	// The low bits choose the shard and the bucket of the ghosts: others take the sample.
 	if hash>>40&(1<<t.shift-1) != 0 || objects < miniObjects/4 {
 		return false
 	}
@@ -59,26 +59,21 @@ func (t *trial) better() float64 {
 }
 
 func (m *mini) see(hash uint64, size, capacity int64) {
-	if m.nodes == nil {
-		m.nodes = make(map[uint64]*Node[uint64])
+	if m.in == nil {
+		m.in = make(map[uint64]uint32)
 	}
-	if n := m.nodes[hash]; n != nil {
+	if id := m.in[hash]; id != 0 {
+		n := m.nodes.At(id)
 		n.uses = min(n.uses+1, mostUses)
 		m.hits++
 		return
 	}
-	var n *Node[uint64]
 	for m.Bytes()+size > capacity && m.Len() > 0 {
-		n = m.Victim(nil)
-		delete(m.nodes, n.hash)
-		m.Remove(n)
+		id := m.Victim(nil)
+		delete(m.in, m.nodes.At(id).hash)
+		m.Remove(id)
 	}
-	if size > capacity {
-		return
+	if size <= capacity {
+		m.in[hash] = m.add(hash, size, 0)
 	}
-	if n == nil {
-		n = new(Node[uint64])
-	}
-	m.add(n, hash, hash, size)
-	m.nodes[hash] = n
 }
