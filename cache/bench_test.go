@@ -154,7 +154,7 @@ func BenchmarkManyObjects(b *testing.B) {
 	if n < float64(b.N) {
 		b.Fatalf("%v objects of %d", n, b.N)
 	}
-	payload := float64(len(body)) + float64(f.Size())
+	payload := float64(len(body)) + float64(f.Size()) + float64(len("3:web,4:http,11:example.org,0:,15:/objects/123456,0:,"))
 	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/n-payload, "B/object")
 	b.ReportMetric(float64(mark.Microseconds())/1000, "ms/collection")
 	b.ReportMetric(float64(after.PauseNs[(after.NumGC+255)%256])/1000, "us/pause")

@@ -50,6 +50,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/prometheus/client_golang/prometheus"
@@ -104,10 +105,13 @@ type Store struct {
 	tagFields atomic.Pointer[[]string]
 	encoders  *encode.Encoders
 	maker     *body.Maker // of responses in other codings
+	scratch   sync.Pool   // of *[]byte
+	epoch     time.Time   // of the times in records
 	replies   sync.Pool   // of *reply
 
-	common  tenant                  // of all distributions without a quota
-	tenants atomic.Pointer[tenants] // those with one; never nil
+	common   *tenant                   // of all distributions without a quota
+	tenants  atomic.Pointer[tenants]   // those with one; never nil
+	numbered atomic.Pointer[[]*tenant] // all that have something stored, by tenant.number
 
 	quotaMu sync.Mutex // serialises SetQuotas
 
@@ -129,13 +133,13 @@ func New(o Options) *Store {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{node: o.Node, log: o.Log, seed: maphash.MakeSeed(), fills: make(map[*fill]struct{}),
-		encoders: encode.New(o.Registerer)}
+		encoders: encode.New(o.Registerer), epoch: time.Now()}
 	s.maker = body.NewMaker(s.encoders, s.log)
-	s.common.store = s
+	s.common = s.newTenant()
 	s.limit.Store(max(o.Memory, 0))
 	s.tenants.Store(&tenants{})
 	for i := range s.shards {
-		s.shards[i].number = i
+		s.shards[i].number, s.shards[i].store = i, s
 		s.shards[i].groups = make(map[string]*group)
 		s.shards[i].extra = make(map[string]map[*group]struct{})
 	}

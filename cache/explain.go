@@ -52,8 +52,11 @@ func (s *Store) Explain(req *Request) Explanation {
 	}
 	sh := s.shard(key[:url])
 	sh.mu.Lock()
+	g := sh.live(key, url)
+	if g != nil {
+		defer s.rest(g) // after the lock
+	}
 	defer sh.mu.Unlock()
-	g := sh.groups[string(key)]
 	d := s.decide(g, key, req, &w, now)
 	x.Reason = d.reason
 	x.Decision, x.Outcome = d.words()

@@ -51,6 +51,10 @@ type entry struct {
 
 	slot, node uint32 // in the shard's stored, and in the order of eviction of its tenant and shard; 0: not in the index
 
+	packed      uint32 // its record, in the shard's packed; 0: it has none
+	packedHead  *head  // that is in the record
+	packedForms uint8  // the same of forms, a bit for each coding
+
 	judged uint64        // version of the purges that were last weighed for it; see alive
 	soft   purge.Verdict // of that time
 }
@@ -73,7 +77,10 @@ type shard struct {
 	extra  map[string]map[*group]struct{} // by URL part: groups whose key has more than that
 	stored slots.Refs[entry]              // the entries, for the orders of eviction
 
-	number int // immutable
+	packed slots.Table[packed] // what is at rest, and the records of what was; by key, and by URL part
+
+	store  *Store // immutable
+	number int    // immutable
 }
 
 func (s *Store) shard(url []byte) *shard {
@@ -82,9 +89,14 @@ func (s *Store) shard(url []byte) *shard {
 
 // group finds or makes the group of a key.
 func (sh *shard) group(key []byte, url int) *group {
-	if g := sh.groups[string(key)]; g != nil {
+	if g := sh.live(key, url); g != nil {
 		return g
 	}
+	return sh.newGroup(key, url)
+}
+
+// newGroup makes the group of a key that has none.
+func (sh *shard) newGroup(key []byte, url int) *group {
 	g := &group{shard: sh, key: string(key), url: url}
 	sh.groups[g.key] = g
 	if url < len(key) {
@@ -143,7 +155,7 @@ func (sh *shard) insert(e *entry, request httpwire.Fields) (kept bool) {
 	e.store().objects.Add(1)
 	e.object.SetOwner(e) // before it is weighed: what comes later is told
 	e.slot = sh.stored.Add(e)
-	e.node = e.order().Add(maphash.String(e.store().seed, g.key), e.object.Charged(), e.slot)
+	e.node = e.order().Add(maphash.String(e.store().seed, g.key), e.object.Charged(), e.slot|unpackedBit)
 	sh.stamp(e.tenant)
 	return true
 }
@@ -158,7 +170,11 @@ func (sh *shard) remove(e *entry) {
 	g.entries = slices.Delete(g.entries, i, i+1)
 	e.order().Remove(e.node)
 	sh.stored.Remove(e.slot)
-	e.slot, e.node = 0, 0
+	if e.packed != 0 {
+		sh.dropRecord(e.packed)
+	}
+	e.slot, e.node, e.packed = 0, 0, 0
+	e.object.SetOwner(nil)
 	sh.stamp(e.tenant)
 	e.store().objects.Add(-1)
 	e.object.Release()
@@ -173,7 +189,16 @@ func (e *entry) Weigh() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if slices.Contains(e.group.entries, e) {
-		e.order().Resize(e.node, e.object.Charged())
+		e.order().Resize(e.node, e.weight())
 		sh.stamp(e.tenant)
 	}
+}
+
+// weight is what an entry counts in its order of eviction, with the shard's lock held.
+func (e *entry) weight() int64 {
+	n := e.object.Charged()
+	if e.packed != 0 {
+		n += e.group.shard.packed.At(e.packed).weight()
+	}
+	return n
 }

@@ -67,8 +67,14 @@ func appendURL(dst []byte, site, scheme string, c *httpwire.Canonical, p *config
 }
 
 func appendPart[T string | []byte](dst []byte, part T) []byte {
-	dst = strconv.AppendInt(dst, int64(len(part)), 10)
-	dst = append(dst, ':')
+	switch n := len(part); { // most are short, and every request has six
+	case n < 10:
+		dst = append(dst, byte('0'+n), ':')
+	case n < 100:
+		dst = append(dst, byte('0'+n/10), byte('0'+n%10), ':')
+	default:
+		dst = append(strconv.AppendInt(dst, int64(n), 10), ':')
+	}
 	return append(append(dst, part...), ',')
 }
 

@@ -10,7 +10,11 @@ import (
 
 // learn updates a stored response to GET from the response to HEAD, or drops it when that shows that it is not what the origin has now
 // (RFC 9111 §4.3.5).
-func (s *Store) learn(e *entry, stored *head, req *Request, in arrival) {
+func (s *Store) learn(e *entry, req *Request, in arrival) {
+	sh := e.group.shard
+	sh.mu.Lock()
+	stored := e.head
+	sh.mu.Unlock()
 	if !rules.Describes(in.resp.Fields, in.resp.Length, stored.fields, e.object.Length()) {
 		s.forget(e)
 		return
@@ -33,11 +37,10 @@ func (s *Store) learn(e *entry, stored *head, req *Request, in arrival) {
 		variant = rules.NewVariant(req.Head.Fields, fields)
 	}
 	base := h.cost(e.group.key, variant)
-	growth := max(0, base-stored.cost(e.group.key, e.variantNow()))
+	growth := max(0, base-e.object.Base())
 	if !s.reserve(e.tenant, growth) {
 		return // it stays as it is
 	}
-	sh := e.group.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if !e.alive() || e.head != stored || !slices.Contains(e.group.entries, e) {
@@ -46,7 +49,7 @@ func (s *Store) learn(e *entry, stored *head, req *Request, in arrival) {
 	}
 	s.charge(e.tenant, e.object.Recharge(base)-growth)
 	e.head, e.variant, e.judged, e.soft = h, variant, 0, purge.Verdict{}
-	e.order().Resize(e.node, e.object.Charged())
+	e.order().Resize(e.node, e.weight())
 	sh.stamp(e.tenant)
 }
 

@@ -9,6 +9,11 @@ const (
 	maxPasses      = 4096             // keys remembered as not shareable
 	maxPurged      = 4096             // keys whose tags are remembered after a purge
 	minObjectLimit = 1 << 20          // an object of this size may be stored however small the memory, if it fits
+	maxPage        = 256 << 10        // bytes; of records of small responses
+	minPage        = 4 << 10          // with less memory than such pages fit there are none
+	pagesOfLimit   = 1024             // how many pages there should be, where maxPage allows
+	packPart       = 4                // a record may take one such part of a page
+	maxCompactions = 4                // pages emptied at one time
 	maxWaiters     = 20_000           // requests that wait for one fetch, where a policy does not say
 	waitTimeout    = 30 * time.Second // how long one waits, where a policy does not say
 	maxJoins       = 3                // fills one request waits for before it fetches for itself

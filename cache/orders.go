@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/meridian-edge/meridian/cache/purge"
 )
@@ -60,6 +61,9 @@ func (s *Store) sweep(ctx context.Context, o *purge.Order, remove bool) (Receipt
 			}
 			sh.mu.Unlock()
 		}
+		if err := sh.sweepPacked(ctx, &r, hits, remove); err != nil {
+			return r, err
+		}
 	}
 	if remove {
 		s.metrics.purged.Add(float64(r.Objects))
@@ -79,4 +83,35 @@ func (sh *shard) removeHit(g *group, hits func(*purge.Subject) bool) {
 		}
 	}
 	sh.tidy(g)
+}
+
+// sweepPacked is sweep for what is at rest in a shard.
+func (sh *shard) sweepPacked(ctx context.Context, r *Receipt, hits func(*purge.Subject) bool, remove bool) error {
+	for next := uint32(1); next != 0; {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		sh.mu.Lock()
+		last := next + sweepStep
+		for next = sh.packed.From(next); next != 0 && next < last; next = sh.packed.From(next + 1) {
+			p := sh.packed.At(next)
+			if p.entry != 0 || !sh.countPacked(r, next, hits) || !remove {
+				continue
+			}
+			if v := sh.view(p); len(v.Tags()) > 0 {
+				sh.store.purged.Add(strings.Clone(v.Key()), cloneAll(v.Tags()))
+			}
+			sh.removePacked(next)
+		}
+		sh.mu.Unlock()
+	}
+	return nil
+}
+
+func cloneAll(list []string) []string {
+	all := make([]string, len(list))
+	for i, s := range list {
+		all[i] = strings.Clone(s)
+	}
+	return all
 }

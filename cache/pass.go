@@ -66,33 +66,19 @@ func (s *Store) pass(ctx context.Context, req *Request, origin Origin, result Re
 	return resp, result, nil
 }
 
-// passOrStale is pass, with the stored response to fall back on where stale-if-error allows it.
-func (s *Store) passOrStale(ctx context.Context, req *Request, w *wish, origin Origin, result Result, e *entry) (*httpwire.Response, Result, error) {
-	var src source
-	var stored *head
-	if e != nil {
-		sh := e.group.shard
-		sh.mu.Lock()
-		if !e.alive() {
-			e = nil
-		} else {
-			stored = e.head
-			src = source{head: e.current(), object: e.object, stored: true}
-			e.object.Hold()
-		}
-		sh.mu.Unlock()
-	}
+// passOrStale is pass, with the stored response, if there is one, to fall back on where stale-if-error allows it: src, which holds a reference.
+func (s *Store) passOrStale(ctx context.Context, req *Request, w *wish, origin Origin, result Result, e *entry, src source) (*httpwire.Response, Result, error) {
 	start := time.Now()
 	resp, result, err := s.pass(ctx, req, origin, result)
 	if e == nil {
 		return resp, result, err
 	}
 	now := time.Now()
-	if w.head && err == nil && resp.Status == 200 && stored.status == 200 {
-		s.learn(e, stored, req, arrival{resp: resp, requested: start, received: now})
+	if w.head && err == nil && resp.Status == 200 && src.head.status == 200 {
+		s.learn(e, req, arrival{resp: resp, requested: start, received: now})
 	}
 	if (err == nil && !serverError(resp.Status)) || e.gone(src.head) || !src.head.fresh.Fallback(now) || ctx.Err() != nil {
-		e.object.Release()
+		src.object.Release()
 		return resp, result, err
 	}
 	if err == nil {

@@ -72,11 +72,15 @@ func (s *Store) tell(key string) Receipt {
 	sh := s.shard([]byte(key))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
+	all := func(*purge.Subject) bool { return true }
 	if g := sh.groups[key]; g != nil {
-		g.count(&r, func(*purge.Subject) bool { return true })
+		g.count(&r, all)
 	}
 	for g := range sh.extra[key] {
-		g.count(&r, func(*purge.Subject) bool { return true })
+		g.count(&r, all)
+	}
+	for _, id := range sh.restingOf(key) {
+		sh.countPacked(&r, id, all)
 	}
 	return r
 }
@@ -86,7 +90,7 @@ func (g *group) count(r *Receipt, hits func(*purge.Subject) bool) {
 	for _, e := range g.entries {
 		if subject := g.subject(e.head.born, e.head.tags); !e.dead.Load() && hits(&subject) {
 			r.Objects++
-			r.Bytes += e.object.Charged()
+			r.Bytes += e.weight()
 		}
 	}
 	for range g.fills {
@@ -111,6 +115,11 @@ func (s *Store) drop(key string) Receipt {
 	for g := range sh.extra[key] {
 		sh.clear(g, &r)
 	}
+	for _, id := range sh.restingOf(key) {
+		r.Objects++
+		r.Bytes += sh.packed.At(id).weight()
+		sh.removePacked(id)
+	}
 	s.metrics.purged.Add(float64(r.Objects))
 	return r
 }
@@ -120,7 +129,7 @@ func (sh *shard) clear(g *group, r *Receipt) {
 	for len(g.entries) > 0 {
 		e := g.entries[0]
 		r.Objects++
-		r.Bytes += e.object.Charged()
+		r.Bytes += e.weight()
 		e.dead.Store(true)
 		sh.remove(e)
 	}

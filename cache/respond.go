@@ -14,19 +14,12 @@ import (
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
-// source is what a response is made from. Whoever makes one holds a reference to the object, which passes to the response.
-type source struct {
-	head   *head
-	object *body.Object
-	age    time.Duration
-	stored bool // it was stored or is shared: Age is due even if the origin sent none (RFC 9111 §5.1)
-}
-
 // reply is a response from the store, all in one piece, which Result.Release makes another of.
 type reply struct {
 	resp   httpwire.Response
 	body   body.Reader
 	fields [inlineFields]httpwire.Field
+	head   head          // of a response at rest
 	turn   atomic.Uint32 // how often it was released
 }
 
@@ -41,8 +34,16 @@ func (s *Store) respond(ctx context.Context, res *Result, req *Request, w *wish,
 	}
 	res.store, res.reply, res.turn = s, r, r.turn.Load()
 	resp := &r.resp
-	resp.Status, resp.Length = src.head.status, src.object.Length()
-	resp.Fields = append(httpwire.Fields(r.fields[:0]), src.head.fields...)
+	if src.page != nil {
+		// Its fields are those of the response before anything is done to them: nobody looks at the former after that.
+		resp.Fields = src.view.AppendFields(r.fields[:0])
+		r.head.status, r.head.aged, r.head.fields = src.view.Status(), src.view.Aged(), resp.Fields
+		r.head.fresh.Received = s.epoch.Add(time.Duration(src.view.Received()))
+		src.head = &r.head
+	} else {
+		resp.Fields = append(httpwire.Fields(r.fields[:0]), src.head.fields...)
+	}
+	resp.Status, resp.Length = src.head.status, src.length()
 	if src.stored || src.head.aged {
 		resp.Fields.Add(httpwire.Age, strconv.FormatInt(int64(max(0, src.age)/time.Second), 10))
 	}
@@ -51,24 +52,17 @@ func (s *Store) respond(ctx context.Context, res *Result, req *Request, w *wish,
 	if resp.Status == 200 {
 		span, parts = r.narrow(req, w, src)
 	}
-	if len(parts) > 0 && r.several(ctx, src.object, parts) {
+	if len(parts) > 0 && r.several(ctx, src, parts) {
 		return resp
 	}
-	var coded *body.Form
-	if req.Encode.On {
-		coded = r.encode(req, w, src)
-	}
-	if coded != nil {
-		src.object.Release()
-		coded.Attach(ctx, &r.body)
-		resp.Body = &r.body
+	if req.Encode.On && r.encode(ctx, req, w, src) {
 		return resp
 	}
 	if w.head || resp.Status == 304 || resp.Status == 416 || span.End == 0 || resp.Length == 0 {
-		src.object.Release()
+		src.release()
 		return resp
 	}
-	src.object.Attach(ctx, &r.body, span)
+	src.attach(ctx, &r.body, span)
 	resp.Body = &r.body
 	return resp
 }
@@ -112,19 +106,15 @@ func (r *reply) narrow(req *Request, w *wish, src source) (span rules.Span, seve
 
 // several makes the response one of several parts of an object that is complete. It reports false when the whole is as short (attack
 // row R11), or still comes: then that is the answer.
-func (r *reply) several(ctx context.Context, o *body.Object, spans []byteranges.Span) bool {
-	if !o.Done() {
+func (r *reply) several(ctx context.Context, src source, spans []byteranges.Span) bool {
+	if src.object != nil && !src.object.Done() {
 		return false
 	}
 	kind, _ := r.resp.Fields.Get(httpwire.ContentType)
-	b := byteranges.New(spans, o.Size(), kind, func(s byteranges.Span) io.ReadCloser {
-		part := new(body.Reader)
-		o.Hold()
-		o.Attach(ctx, part, rules.Span(s))
-		return part
-	}, o.Release)
-	if b.Length() >= o.Size() {
-		return false // b is not closed, and so does not let go of o
+	size := src.length()
+	b := byteranges.New(spans, size, kind, func(s byteranges.Span) io.ReadCloser { return src.part(ctx, s) }, src.release)
+	if b.Length() >= size {
+		return false // b is not closed, and so does not let go of src
 	}
 	r.resp.Status, r.resp.Length, r.resp.Body = 206, b.Length(), b
 	r.resp.Fields.Set(httpwire.ContentType, b.ContentType())
@@ -132,33 +122,42 @@ func (r *reply) several(ctx context.Context, o *body.Object, spans []byteranges.
 }
 
 // encode makes a response one of a coding, if it may be and the client wants one, when it is known what the request gets (200,
-// 206, 304...). A form that is returned has a reference for the caller, and is pending until it is attached.
-func (r *reply) encode(req *Request, w *wish, src source) *body.Form {
+// 206, 304...). It reports whether the response has its body, for which src is used up.
+func (r *reply) encode(ctx context.Context, req *Request, w *wish, src source) bool {
 	resp := &r.resp
-	if encode.Judge(src.head.status, src.head.fields, src.object.Length()) != "" {
-		return nil
+	if !src.encodable() {
+		return false
 	}
 	encode.Vary(&resp.Fields)
 	c := req.Encode.Coding
-	if c == encode.Identity {
-		return nil
-	}
 	switch {
+	case c == encode.Identity:
+		return false
 	case resp.Status == 304:
 		encode.Weaken(&resp.Fields)
-		return nil
+		return false
 	case resp.Status != src.head.status:
-		return nil // a range is one of the identity
+		return false // a range is one of the identity
 	case w.head:
 		encode.Rewrite(&resp.Fields, c)
-		resp.Length = src.object.FormLength(c)
-		return nil
+		resp.Length = src.formLength(c)
+		return false
+	case src.page != nil:
+		form := src.view.Body(int(c))
+		encode.Rewrite(&resp.Fields, c)
+		resp.Length = int64(len(form))
+		r.body.Flat(form, src.page)
+		resp.Body = &r.body
+		return true
 	}
 	f := src.object.Form(c)
 	if f == nil {
-		return nil // encode.Wrap does it for this response alone
+		return false // encode.Wrap does it for this response alone
 	}
 	encode.Rewrite(&resp.Fields, c)
 	resp.Length = f.Length()
-	return f
+	src.object.Release()
+	f.Attach(ctx, &r.body)
+	resp.Body = &r.body
+	return true
 }

@@ -114,6 +114,7 @@ func (r *Result) Release() {
 		return
 	}
 	p.resp, p.body = httpwire.Response{}, body.Reader{}
+	p.head.fields = nil
 	clear(p.fields[:])
 	s.replies.Put(p)
 }

@@ -136,30 +136,6 @@ func (d *decision) fromStore(e *entry, w *wish, now time.Time) bool {
 	return true
 }
 
-// hit answers a fresh hit.
-func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Response, Result, bool) {
-	sh := s.shard(key[:url])
-	now := time.Now()
-	sh.mu.Lock()
-	g := sh.groups[string(key)]
-	if g == nil {
-		sh.mu.Unlock()
-		return nil, Result{}, false
-	}
-	e := g.find(req.Head.Fields)
-	if e == nil || !w.fits(e.freshness(), now) {
-		sh.mu.Unlock()
-		return nil, Result{}, false
-	}
-	e.order().Touch(e.node)
-	h, o := e.current(), e.object
-	o.Hold()
-	sh.mu.Unlock()
-	result := Result{Outcome: Hit, Key: g.key, TTL: h.fresh.TTL(now), Age: h.fresh.Age(now), ShowKey: req.Policy.ShowKey}
-	resp := s.respond(context.Background(), &result, req, w, source{head: h, object: o, age: result.Age, stored: true})
-	return resp, result, true
-}
-
 func (s *Store) serve(ctx context.Context, req *Request, origin Origin) (*httpwire.Response, Result, error) {
 	w, reason := readWish(req)
 	if reason != "" {
@@ -194,7 +170,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 	sh := s.shard(key[:url])
 	now := time.Now()
 	sh.mu.Lock()
-	d := s.decide(sh.groups[string(key)], key, req, w, now)
+	d := s.decide(sh.live(key, url), key, req, w, now)
 	var src source
 	if d.entry != nil {
 		src = source{head: d.entry.current(), object: d.entry.object, stored: true}
@@ -207,6 +183,10 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 		src.object.Hold()
 		if d.refresh {
 			f, run = s.newFill(ctx, sh.group(key, url), req, w, &d)
+		}
+	case actPass:
+		if d.entry != nil {
+			src.object.Hold()
 		}
 	case actJoin:
 		f = d.fill
@@ -238,7 +218,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 		if d.bypass {
 			result.Outcome = Bypass
 		}
-		return s.passOrStale(ctx, req, w, origin, result, d.entry)
+		return s.passOrStale(ctx, req, w, origin, result, d.entry, src)
 	case actJoin:
 		return f.join(ctx, req, w, result)
 	}

@@ -10,8 +10,13 @@ import (
 
 // subject is how purges see the responses of a group; tags are a response's own.
 func (g *group) subject(born uint64, tags []string) purge.Subject {
+	return subjectOf(g.key, born, tags)
+}
+
+// subjectOf is how purges see a response stored under a key.
+func subjectOf(key string, born uint64, tags []string) purge.Subject {
 	var part [urlParts]string
-	rest := g.key
+	rest := key
 	for i := range part {
 		part[i], rest = cutPart(rest)
 	}

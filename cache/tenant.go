@@ -1,20 +1,29 @@
 package cache
 
 import (
+	"slices"
 	"sync/atomic"
 
 	"github.com/meridian-edge/meridian/cache/evict"
+	"github.com/meridian-edge/meridian/cache/pages"
 )
 
 // tenant is whose memory is counted together: a distribution with a quota, or all the others in common. Each has its own order of eviction,
 // so that what one stores does not push out what another has stored.
 type tenant struct {
-	store *Store
-	limit atomic.Int64 // bytes; 0: only the store's
-	used  atomic.Int64 // bytes charged
+	store  *Store
+	number uint32       // in Store.numbered
+	gone   atomic.Bool  // no distribution is its any more
+	limit  atomic.Int64 // bytes; 0: only the store's
+	used   atomic.Int64 // bytes charged
 
 	orders [shardCount]evict.Order  // each guarded by its shard's lock
 	bytes  [shardCount]atomic.Int64 // of the orders
+
+	// Of each shard, guarded by its lock: the records of what is at rest, and the size of a page that is charged and not there yet, for records
+	// that are moved (0: none).
+	arenas [shardCount]pages.Arena
+	credit [shardCount]int64
 }
 
 // tenants are those of one configuration. It is immutable.
@@ -42,7 +51,7 @@ func (s *Store) SetQuotas(quotas map[string]int64) {
 	for name, limit := range quotas {
 		t := old.named[name]
 		if t == nil {
-			t = &tenant{store: s}
+			t = s.newTenant()
 		}
 		t.limit.Store(limit)
 		next.named[name] = t
@@ -51,6 +60,7 @@ func (s *Store) SetQuotas(quotas map[string]int64) {
 	for name, t := range old.named {
 		if next.named[name] == nil {
 			next.gone = append(next.gone, t)
+			t.gone.Store(true)
 		}
 	}
 	for _, t := range old.gone {
@@ -65,12 +75,35 @@ func (s *Store) SetQuotas(quotas map[string]int64) {
 	}
 }
 
+// newTenant makes a tenant with a number. Numbers of those that are gone and have nothing left are given again.
+func (s *Store) newTenant() *tenant {
+	t := &tenant{store: s}
+	var all []*tenant
+	if old := s.numbered.Load(); old != nil {
+		all = slices.Clone(*old)
+	}
+	t.number = uint32(len(all))
+	for i, other := range all {
+		if other.gone.Load() && other.used.Load() == 0 {
+			t.number = uint32(i)
+		}
+	}
+	if int(t.number) == len(all) {
+		all = append(all, t)
+	}
+	all[t.number] = t
+	s.numbered.Store(&all)
+	return t
+}
+
+func (s *Store) numberedTenant(number uint32) *tenant { return (*s.numbered.Load())[number] }
+
 // tenant is whose a site's objects are.
 func (s *Store) tenant(site string) *tenant {
 	if t := s.tenants.Load().named[site]; t != nil {
 		return t
 	}
-	return &s.common
+	return s.common
 }
 
 // charge changes what a tenant takes.
@@ -101,6 +134,22 @@ func (s *Store) reserve(t *tenant, n int64) bool {
 	}
 }
 
+// tryReserve takes n bytes that are free.
+func (t *tenant) tryReserve(n int64) bool {
+	s, limit := t.store, t.limit.Load()
+	if used := t.used.Add(n); limit > 0 && used > limit {
+		t.used.Add(-n)
+		return false
+	}
+	for used := s.used.Load(); used+n <= s.limit.Load(); used = s.used.Load() {
+		if s.used.CompareAndSwap(used, used+n) {
+			return true
+		}
+	}
+	t.used.Add(-n)
+	return false
+}
+
 // reserveAll takes n bytes of the store's memory.
 func (s *Store) reserveAll(t *tenant, n int64) bool {
 	for {
@@ -126,7 +175,7 @@ func (s *Store) evictFor(t *tenant) bool {
 			return true
 		}
 	}
-	if s.evictOf(&s.common) || t != &s.common && s.evictOf(t) {
+	if s.evictOf(s.common) || t != s.common && s.evictOf(t) {
 		return true
 	}
 	return s.tenants.Load().quotas > s.limit.Load() && s.evictAny()
@@ -134,7 +183,7 @@ func (s *Store) evictFor(t *tenant) bool {
 
 // evictAny evicts from whom has most.
 func (s *Store) evictAny() bool {
-	most := &s.common
+	most := s.common
 	for _, t := range s.tenants.Load().named {
 		if t.used.Load() > most.used.Load() {
 			most = t
@@ -153,7 +202,7 @@ func (s *Store) evictAny() bool {
 			return true
 		}
 	}
-	return s.evictOf(&s.common)
+	return s.evictOf(s.common)
 }
 
 // evictOf removes an entry of a tenant that nobody reads from the shard in which it has most. It fails when there is none.
@@ -183,13 +232,21 @@ func (sh *shard) evict(t *tenant) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	// Readers attach with the lock held, so a count of one, the index's own, stays one.
-	n := t.orders[sh.number].Victim(func(slot uint32) bool { return sh.stored.At(slot).object.Idle() })
+	n := t.orders[sh.number].Victim(func(value uint32) bool {
+		e := sh.unpackedAt(value)
+		return e == nil || e.object.Idle()
+	})
 	if n == 0 {
 		return false
 	}
-	e := sh.stored.At(t.orders[sh.number].Value(n))
-	sh.remove(e)
-	sh.tidy(e.group)
+	value := t.orders[sh.number].Value(n)
+	if e := sh.unpackedAt(value); e != nil {
+		sh.remove(e)
+		sh.tidy(e.group)
+	} else {
+		sh.removePacked(value)
+	}
+	sh.compact(t)
 	return true
 }
 

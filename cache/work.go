@@ -133,7 +133,7 @@ func (f *fill) confirm(in arrival) bool {
 	}
 	a.first = fresh.withFields(all, v.Hidden)
 	base := fresh.cost(f.group.key, a.variant)
-	growth := max(0, base-f.oldHead.cost(f.group.key, f.old.variantNow()))
+	growth := max(0, base-f.old.object.Base())
 	if v.Store && !f.store.reserve(f.old.tenant, growth) {
 		v, a.shared, a.reason = rules.Verdict{Reason: ReasonMemory}, false, ReasonMemory
 	}
@@ -176,16 +176,9 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 	e.head, e.variant, e.judged, e.soft = a.head, a.variant, 0, purge.Verdict{}
 	f.group.entries = slices.Insert(slices.Delete(f.group.entries, i, i+1), 0, e)
 	e.order().Touch(e.node)
-	e.order().Resize(e.node, e.object.Charged())
+	e.order().Resize(e.node, e.weight())
 	sh.stamp(e.tenant)
 	return true
-}
-
-func (e *entry) variantNow() rules.Variant {
-	sh := e.group.shard
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	return e.variant
 }
 
 func (f *fill) policyIgnoresVary() bool { return rules.CloudFront(&f.policy) }

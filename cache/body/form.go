@@ -58,6 +58,7 @@ func (o *Object) Form(c encode.Coding) *Form {
 	}
 	// The bound of what is encoded is the base's.
 	made := &Form{base: o, coding: c, object: New(Options{Space: o.Space, Total: -1, Most: math.MaxInt64, Charge: formCost + blockSize, Base: formCost})}
+	made.object.owner = formOwner{o}
 	stream := o.Maker.encoders.Start(c)
 	ctx, cancel := context.WithCancel(context.Background())
 	if stream == nil || !o.Maker.begin(made, cancel) {
@@ -109,6 +110,65 @@ func (o *Object) findForm(c encode.Coding, made *Form) *Form {
 	f.object.Hold()
 	f.pending.Add(1)
 	return f
+}
+
+// formOwner tells the owner of the base what becomes of a form.
+type formOwner struct{ base *Object }
+
+// Weigh implements Owner. The form itself tells of its weight: see Form.weigh.
+func (f formOwner) Weigh() {}
+
+// Rest implements Owner.
+func (f formOwner) Rest() {
+	f.base.mu.Lock()
+	owner := f.base.owner
+	f.base.mu.Unlock()
+	if owner != nil {
+		owner.Rest()
+	}
+}
+
+// AddForm gives a stored object a form that lies in the same memory. Nobody else may have the object yet.
+func (o *Object) AddForm(c encode.Coding, data []byte, pinned Pinned) {
+	if o.forms == nil {
+		o.forms = new(forms)
+	}
+	f := &Form{base: o, coding: c, object: NewStored(Options{Space: o.Space, Most: math.MaxInt64}, data, pinned)}
+	f.object.owner = formOwner{o}
+	f.kept.Store(true)
+	o.forms[c] = f
+}
+
+// Forms has a bit for each coding in which there is a form that is complete.
+func (o *Object) Forms() (set uint8) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.forms == nil {
+		return 0
+	}
+	for c, f := range o.forms {
+		if f != nil && f.object.done.Load() {
+			set |= 1 << c
+		}
+	}
+	return set
+}
+
+// Bodies are the bytes of an object that is Done, and of its forms that are complete, by coding; nil where there are none. They must not be
+// written to.
+func (o *Object) Bodies() (all [encode.Count][]byte) {
+	all[encode.Identity] = o.bytes()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.forms == nil {
+		return all
+	}
+	for c, f := range o.forms {
+		if f != nil && f.object.done.Load() {
+			all[c] = f.object.bytes()
+		}
+	}
+	return all
 }
 
 // drop takes the form from its base.

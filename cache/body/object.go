@@ -41,6 +41,7 @@ type Object struct {
 	wake    chan struct{}        // closed when readers have news; nil: nobody waits
 	readers map[*Reader]struct{} // attached while growing
 	forms   *forms               // in other codings; nil: none. Always with mu
+	pinned  Pinned               // what the bytes are in; nil: memory of the object's own. Immutable
 
 	// A windowed object has outgrown the limit: see makeRoom.
 	windowed bool
@@ -64,7 +65,12 @@ type Space interface {
 type Owner interface {
 	// Weigh is called, without locks, when Charged may have changed.
 	Weigh()
+	// Rest is called, without locks, when nobody but the index may have the object any more, or one of its forms. It must be quick.
+	Rest()
 }
+
+// Pinned is memory of somebody else's that bytes are in. Release is called once nobody looks at them any more.
+type Pinned interface{ Release() }
 
 // Options says what an Object is. They do not change.
 type Options struct {
@@ -81,13 +87,6 @@ func New(options Options) *Object {
 	o := &Object{Options: options, charge: options.Charge, base: options.Base}
 	o.refs.Store(1)
 	return o
-}
-
-// SetOwner says who is to be told when forms change what the object takes. It is told of what comes later.
-func (o *Object) SetOwner(w Owner) {
-	o.mu.Lock()
-	o.owner = w
-	o.mu.Unlock()
 }
 
 // Done reports whether all of the body is there.
@@ -120,25 +119,82 @@ func (o *Object) idleReaders() bool {
 	return true
 }
 
+// NewStored makes an object of bytes that lie in somebody else's memory, whole, and charged to whoever has that. The caller holds one
+// reference; pinned, which may be nil, is released with the last one. Form and AddForm work as for any other.
+func NewStored(options Options, data []byte, pinned Pinned) *Object {
+	options.Total, options.Charge, options.Base = int64(len(data)), 0, 0
+	o := New(options)
+	o.pinned, o.size, o.whole = pinned, int64(len(data)), true
+	if len(data) > 0 {
+		o.blocks = [][]byte{data}
+	}
+	o.done.Store(true)
+	return o
+}
+
+// SetOwner says who is to be told what becomes of the object from now on; nil: nobody.
+func (o *Object) SetOwner(w Owner) {
+	o.mu.Lock()
+	o.owner = w
+	o.mu.Unlock()
+}
+
 // Hold adds a reference. The caller must know that there is one.
 func (o *Object) Hold() { o.refs.Add(1) }
 
-// Release drops a reference.
+// Release drops a reference. It may call the owner's Rest.
 func (o *Object) Release() {
-	if o.refs.Add(-1) == 0 {
-		o.mu.Lock()
-		charge, encoded := o.charge, o.forms
-		o.charge, o.forms = 0, nil
-		o.mu.Unlock()
-		o.Space.Charge(-charge)
-		if encoded != nil {
-			for _, f := range encoded {
-				if f != nil {
-					f.object.Release()
-				}
+	switch o.refs.Add(-1) {
+	case 1:
+		if o.done.Load() {
+			o.mu.Lock()
+			owner := o.owner
+			o.mu.Unlock()
+			if owner != nil {
+				owner.Rest()
+			}
+		}
+	case 0:
+		o.end()
+	}
+}
+
+// end gives back what the object takes.
+func (o *Object) end() {
+	o.mu.Lock()
+	charge, encoded := o.charge, o.forms
+	o.charge, o.forms = 0, nil
+	o.mu.Unlock()
+	o.Space.Charge(-charge)
+	if o.pinned != nil {
+		o.pinned.Release()
+	}
+	if encoded != nil {
+		for _, f := range encoded {
+			if f != nil {
+				f.object.Release()
 			}
 		}
 	}
+}
+
+// Base is the part of the charge that is not body.
+func (o *Object) Base() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.base
+}
+
+// bytes is all of an object that is Done; nil: it is empty.
+func (o *Object) bytes() []byte {
+	if len(o.blocks) == 1 {
+		return o.blocks[0]
+	}
+	var all []byte
+	for _, b := range o.blocks {
+		all = append(all, b...)
+	}
+	return all
 }
 
 // Length is the body's size if it is known, else -1.

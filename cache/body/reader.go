@@ -17,7 +17,13 @@ type Reader struct {
 	growing bool            // registered with the object
 	closed  bool
 	form    *Form // that the bytes are read for; nil: they are a response's
+
+	flat   []byte // what is read instead of an object, from off on
+	pinned Pinned // what flat is in; nil: nothing that has to be told
 }
+
+// Flat makes r a reader of bytes that are all there. pinned, which may be nil, is released when r is closed.
+func (r *Reader) Flat(b []byte, pinned Pinned) { r.flat, r.pinned, r.left = b, pinned, -1 }
 
 var errClosed = errors.New("read of a closed body")
 
@@ -25,6 +31,12 @@ var errClosed = errors.New("read of a closed body")
 func (r *Reader) chunk() ([]byte, error) {
 	if r.closed {
 		return nil, errClosed
+	}
+	if r.object == nil {
+		if r.off == len(r.flat) {
+			return nil, io.EOF
+		}
+		return r.flat[r.off:], nil
 	}
 	for r.left != 0 {
 		b, wait, err := r.object.at(r)
@@ -92,12 +104,20 @@ func (r *Reader) WriteTo(w io.Writer) (int64, error) {
 
 // Close gives the body up. Closing twice does nothing.
 func (r *Reader) Close() error {
-	if !r.closed {
+	switch {
+	case r.closed:
+		return nil
+	case r.object != nil:
 		r.closed = true
 		r.object.detach(r)
+	default:
+		r.closed, r.flat = true, nil
+		if r.pinned != nil {
+			r.pinned.Release()
+		}
 	}
 	return nil
 }
 
 // Reading reports whether the reader was attached and is not closed.
-func (r *Reader) Reading() bool { return r.object != nil && !r.closed }
+func (r *Reader) Reading() bool { return (r.object != nil || r.flat != nil) && !r.closed }

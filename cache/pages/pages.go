@@ -2,7 +2,7 @@
 // grow with the number of records.
 //
 //	var a pages.Arena                                  // one for each lock
-//	if !a.Room(n) { /* reserve a.Need(n, size) bytes without the lock */ a.Grow(n, size, space) }
+//	if !a.Room(n) { a.Add(pages.New(size, space)) }    // for which size bytes were reserved
 //	ref, b := a.Alloc(owner, n)                        // fill b now; it is never changed afterwards
 //	p := a.Hold(ref); use(a.Get(ref)); p.Release()     // the bytes are valid, and charged for, until then
 //	a.Free(ref)
@@ -30,9 +30,6 @@ func (r Ref) Len() int { return int(r.len) }
 
 // header is what precedes each record in its page: whose it is, and its size.
 const header = 8
-
-// ownPage is the part of a page, as a divisor, from which on a record gets a page of its own.
-const ownPage = 4
 
 // Page is a block of records.
 type Page struct {
@@ -73,19 +70,18 @@ func (a *Arena) Room(n int) bool {
 	return cap(p.data)-len(p.data) >= header+n
 }
 
-// Need is the size of the page that a record of n bytes would be put into if it has no room, where pages are of this size; 0 or less: each
-// record has its own.
-func Need(n, size int) int64 {
-	if n += header; n > size/ownPage {
-		return int64(n)
-	}
-	return int64(size)
+// New makes a page of size bytes, for which space was charged already. It is not in an Arena yet, and needs no lock.
+func New(size int, space Space) *Page {
+	p := &Page{data: make([]byte, 0, size), space: space}
+	p.refs.Store(1)
+	return p
 }
 
-// Grow adds a page of Need(n, size) bytes, for which space was charged already.
-func (a *Arena) Grow(n, size int, space Space) {
-	p := &Page{data: make([]byte, 0, Need(n, size)), space: space}
-	p.refs.Store(1)
+// Size is how many bytes a page takes.
+func (p *Page) Size() int { return cap(p.data) }
+
+// Add makes an empty page the one that is written.
+func (a *Arena) Add(p *Page) {
 	if len(a.pages) == 0 {
 		a.pages = append(a.pages, nil)
 	}

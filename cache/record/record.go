@@ -57,8 +57,9 @@ const (
 	atReceived = 48
 	atRefresh  = 56
 	atError    = 64
-	atBodies   = 72 // u32 each: length, and one more; 0: absent
-	fixed      = atBodies + 4*Bodies
+	atBodies   = 72                  // u32 each: length, and one more; 0: absent
+	atFields   = atBodies + 4*Bodies // u32: where the fields start
+	fixed      = atFields + 4
 )
 
 // Flags.
@@ -86,6 +87,7 @@ func Append(dst []byte, r *Response, epoch time.Time, portable bool) []byte {
 	for _, t := range r.Tags {
 		dst = appendString(dst, t)
 	}
+	fields := len(dst) - start
 	dst = binary.AppendUvarint(dst, uint64(len(r.Fields)))
 	for i := range r.Fields {
 		f := &r.Fields[i]
@@ -99,6 +101,7 @@ func Append(dst []byte, r *Response, epoch time.Time, portable bool) []byte {
 	h := dst[start:]
 	put32(h[atHead:], len(h))
 	put32(h[atKey:], len(r.Key))
+	put32(h[atFields:], fields)
 	put32(h[atURL:], r.URL)
 	binary.LittleEndian.PutUint16(h[atStatus:], uint16(r.Status))
 	h[atFlags] = r.flags()
@@ -176,7 +179,7 @@ func (v View) walk() bool {
 			return false
 		}
 	}
-	if !ok {
+	if !ok || int(v.num32(atHead))-len(rest) != int(v.num32(atFields)) {
 		return false
 	}
 	n, rest, ok = count(rest)

@@ -41,6 +41,9 @@ func (v View) Aged() bool { return v.b[atFlags]&flagAged != 0 }
 // Mark is Response.Mark.
 func (v View) Mark() bool { return v.b[atFlags]&flagMark != 0 }
 
+// Received orders the responses of one epoch by the time they came.
+func (v View) Received() int64 { return v.num64(atReceived) }
+
 // Fresh is the freshness.
 func (v View) Fresh(epoch time.Time) rules.Freshness {
 	flags := v.b[atFlags]
@@ -89,13 +92,15 @@ func (v View) Tags() []string {
 
 // AppendFields appends the fields of the response to dst.
 func (v View) AppendFields(dst httpwire.Fields) httpwire.Fields {
-	rest := skipVariant(v.variant())
-	n, rest, _ := count(rest)
+	n, rest, _ := count(v.b[v.num32(atFields):v.num32(atHead)])
 	for range n {
-		_, rest, _ = cut(rest)
-	}
-	n, rest, _ = count(rest)
-	for range n {
+		// What nearly every field is, without a call: a well-known name and a value below 128 octets.
+		if id := httpwire.ID(rest[0]); byte(id) != named && rest[1] < 0x80 {
+			end := 2 + int(rest[1])
+			dst = append(dst, httpwire.Field{ID: id, Name: id.String(), Value: alias(rest[2:end])})
+			rest = rest[end:]
+			continue
+		}
 		var f httpwire.Field
 		f, rest, _ = field(rest)
 		dst = append(dst, f)

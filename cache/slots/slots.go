@@ -151,6 +151,16 @@ func (t *Table[V]) All() iter.Seq[uint32] {
 	}
 }
 
+// From is the least id in use that is not less than id; 0: there is none. It is All for who cannot hold the lock all along.
+func (t *Table[V]) From(id uint32) uint32 {
+	for ; int64(id) < int64(t.slots.Len()); id++ {
+		if id > 0 && t.slots.At(id).newer != gone {
+			return id
+		}
+	}
+	return 0
+}
+
 // Bytes is the memory that the table takes, values included.
 func (t *Table[V]) Bytes() int64 {
 	return t.slots.Bytes() + t.keys.heads.Bytes() + t.groups.heads.Bytes()

@@ -1,0 +1,88 @@
+package cache
+
+import (
+	"context"
+	"time"
+
+	"github.com/meridian-edge/meridian/cache/encode"
+	"github.com/meridian-edge/meridian/cache/record"
+	"github.com/meridian-edge/meridian/cache/rules"
+	"github.com/meridian-edge/meridian/internal/httpwire"
+)
+
+// hit answers a fresh hit: most of what a busy cache does.
+func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Response, Result, bool) {
+	hash := s.hash(key[:url])
+	sh := &s.shards[hash&(shardCount-1)]
+	if url < len(key) {
+		hash = s.hash(key)
+	}
+	now := time.Now()
+	sh.mu.Lock()
+	if p, v, f := sh.fresh(req, w, key, hash, now); p != nil {
+		t := s.numberedTenant(p.tenant)
+		t.orders[sh.number].Touch(p.node)
+		page := t.arenas[sh.number].Hold(p.ref)
+		sh.mu.Unlock()
+		result := Result{Outcome: Hit, Key: v.Key(), ShowKey: req.Policy.ShowKey}
+		result.TTL, result.Age = f.TTL(now), f.Age(now)
+		src := source{view: v, page: page, age: result.Age, stored: true}
+		return s.respond(context.Background(), &result, req, w, src), result, true
+	}
+	g := sh.groups[string(key)]
+	if g == nil {
+		sh.mu.Unlock()
+		return nil, Result{}, false
+	}
+	e := g.find(req.Head.Fields)
+	if e == nil || !w.fits(e.freshness(), now) {
+		sh.mu.Unlock()
+		return nil, Result{}, false
+	}
+	e.order().Touch(e.node)
+	h, o := e.current(), e.object
+	o.Hold()
+	sh.mu.Unlock()
+	result := Result{Outcome: Hit, Key: g.key, TTL: h.fresh.TTL(now), Age: h.fresh.Age(now), ShowKey: req.Policy.ShowKey}
+	return s.respond(context.Background(), &result, req, w, source{head: h, object: o, age: result.Age, stored: true}), result, true
+}
+
+// fresh finds a response at rest that answers a request as it is, with the shard's lock held; nil: there is none. Of several it is the newest
+// (RFC 9111 §4.1).
+func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.Time) (p *packed, view record.View, f rules.Freshness) {
+	var best uint32
+	for id := sh.packed.First(hash); id != 0; id = sh.packed.Next(id) {
+		p := sh.packed.At(id)
+		if p.entry != 0 {
+			continue
+		}
+		if v := sh.view(p); v.Key() == string(key) && v.Match(req.Head.Fields) && (best == 0 || v.Received() > view.Received()) {
+			best, view = id, v
+		}
+	}
+	if best == 0 || !sh.stands(sh.packed.At(best), view) {
+		return nil, view, f
+	}
+	if f = view.Fresh(sh.store.epoch); !w.fits(&f, now) {
+		return nil, view, f
+	}
+	if req.Encode.On && req.Encode.Coding != encode.Identity && view.Mark() && view.Body(int(req.Encode.Coding)) == nil {
+		return nil, view, f // it is to be encoded first
+	}
+	return sh.packed.At(best), view, f
+}
+
+// stands reports whether no purge has hit a response at rest, as entry.alive does.
+func (sh *shard) stands(p *packed, v record.View) bool {
+	book := sh.store.book
+	version := book.Version() + 1
+	if p.judged == version {
+		return true
+	}
+	subject := subjectOf(v.Key(), v.Born(), v.Tags())
+	if verdict := book.Judge(&subject); verdict.Dead || verdict.Soft {
+		return false
+	}
+	p.judged = version
+	return true
+}
