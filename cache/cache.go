@@ -57,6 +57,7 @@ import (
 
 	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/cache/encode"
+	"github.com/meridian-edge/meridian/cache/key"
 	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -80,6 +81,11 @@ type Request struct {
 	Canon  *httpwire.Canonical // what is keyed
 	Policy *config.CachePolicy // nil: as Off
 	Encode encode.Ask          // the coding the client gets, if the response may be encoded
+}
+
+// keyed is what of a request is keyed. Its policy must not be nil.
+func (r *Request) keyed() key.Request {
+	return key.Request{Site: r.Site, Head: r.Head, Canon: r.Canon, Policy: r.Policy}
 }
 
 // Origin gets a response from behind the cache. It must be safe for concurrent use: a fill that outlives its request may

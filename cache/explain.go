@@ -2,22 +2,16 @@ package cache
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/encode"
+	"github.com/meridian-edge/meridian/cache/key"
 )
-
-// Part is one part of a key, with its name.
-type Part struct {
-	Name  string `json:"name"`
-	Value string `json:"value"`
-}
 
 // Explanation is the decision about a request in words, for `meridian explain` and for tests. Taking it changes nothing.
 type Explanation struct {
 	Key      string        `json:"key,omitempty"`      // as in Result; empty when the store has no say
-	Parts    []Part        `json:"parts,omitempty"`    // of the key
+	Parts    []key.Part    `json:"parts,omitempty"`    // of the key
 	Decision string        `json:"decision"`           // what Serve would do now
 	Outcome  Outcome       `json:"outcome"`            // what it would report, as far as that is known before the origin has answered
 	Reason   string        `json:"reason,omitempty"`   // as in Result
@@ -42,22 +36,23 @@ func (s *Store) Explain(req *Request) Explanation {
 	if reason != "" {
 		return Explanation{Outcome: Bypass, Reason: reason, Decision: "send to the origin; the store has no say"}
 	}
-	key, url := appendKey(nil, req)
+	keyed := req.keyed()
+	k, url := keyed.Append(nil)
 	now := time.Now()
-	x := Explanation{Key: string(key), Parts: keyParts(string(key))}
-	if p, ok := s.passes.Peek(passKey(key, w.auth)); ok && now.Before(p.until) {
+	x := Explanation{Key: string(k), Parts: key.Parts(string(k))}
+	if p, ok := s.passes.Peek(passKey(k, w.auth)); ok && now.Before(p.until) {
 		if x.Unshared = p.reason; p.solo {
 			x.Unshared = "validated on every use"
 		}
 	}
-	sh := s.shard(key[:url])
+	sh := s.shard(k[:url])
 	sh.mu.Lock()
-	g := sh.live(key, url)
+	g := sh.live(k, url)
 	if g != nil {
 		defer s.rest(g) // after the lock
 	}
 	defer sh.mu.Unlock()
-	d := s.decide(g, key, req, &w, now)
+	d := s.decide(g, k, req, &w, now)
 	x.Reason = d.reason
 	x.Decision, x.Outcome = d.words()
 	if g != nil {
@@ -72,14 +67,14 @@ func (s *Store) Explain(req *Request) Explanation {
 		}
 		x.Words = e.freshness().Words(now)
 	}
-	x.Purge = s.killer(g, key, d.entry)
+	x.Purge = s.killer(g, k, d.entry)
 	return x
 }
 
 // killer names the order behind an entry's absence or staleness, with the shard's lock held; g may be nil.
-func (s *Store) killer(g *group, key []byte, e *entry) string {
-	tags, _ := s.purged.Peek(string(key))
-	about := (&group{key: string(key)}).subject(0, tags)
+func (s *Store) killer(g *group, k []byte, e *entry) string {
+	tags, _ := s.purged.Peek(string(k))
+	about := (&group{key: string(k)}).subject(0, tags)
 	if e != nil {
 		if !e.soft.Soft {
 			return ""
@@ -120,36 +115,4 @@ func (d *decision) words() (string, Outcome) {
 		return "fetch for this request alone, with the stored validators if there are any", fetched
 	}
 	return "fetch from the origin, with the stored validators if there are any; others may join", fetched
-}
-
-// keyParts takes a key apart.
-func keyParts(key string) []Part {
-	names := [urlParts]string{"site", "scheme", "host", "port", "path", "query"}
-	var parts []Part
-	for key != "" {
-		var n int
-		if _, err := fmt.Sscanf(key, "%d:", &n); err != nil {
-			break
-		}
-		_, rest, _ := strings.Cut(key, ":")
-		if n+1 > len(rest) {
-			break
-		}
-		name := "extra"
-		if len(parts) < urlParts {
-			name = names[len(parts)]
-		}
-		parts = append(parts, Part{name, rest[:n]})
-		key = rest[n+1:]
-	}
-	if len(parts) <= urlParts {
-		return parts
-	}
-	// Then come pairs: the profile and the codings, the word cookies and the cookies, a field's name and its value.
-	pairs := parts[urlParts:]
-	parts = parts[:urlParts:urlParts]
-	for i := 0; i+1 < len(pairs); i += 2 {
-		parts = append(parts, Part{pairs[i].Value, pairs[i+1].Value})
-	}
-	return parts
 }

@@ -40,7 +40,8 @@ func (s *Store) pass(ctx context.Context, req *Request, origin Origin, result Re
 	start := time.Now()
 	head := req.Head
 	if req.Policy != nil && !req.Policy.Off && (head.Method == "GET" || head.Method == "HEAD") {
-		head = forwardHead(req)
+		keyed := req.keyed()
+		head = keyed.Forward()
 	}
 	result.ShowKey = req.Policy != nil && req.Policy.ShowKey
 	resp, err := origin.Fetch(ctx, head)

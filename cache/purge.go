@@ -1,8 +1,7 @@
 package cache
 
 import (
-	"net/url"
-
+	"github.com/meridian-edge/meridian/cache/key"
 	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/config"
@@ -33,10 +32,10 @@ func (s *Store) Purge(site string, canon *httpwire.Canonical, policy *config.Cac
 		policy = &config.CachePolicy{KeyQuery: config.KeyPart{All: true}}
 	}
 	var total Receipt
-	keys := purgeKeys(site, canon, policy)
+	keys := key.OfURL(site, canon, policy)
 	hosts := map[string]bool{}
-	for _, key := range keys {
-		g := group{key: key}
+	for _, k := range keys {
+		g := group{key: k}
 		subject := g.subject(0, nil)
 		if !hosts[subject.Host] {
 			hosts[subject.Host] = true
@@ -47,11 +46,11 @@ func (s *Store) Purge(site string, canon *httpwire.Canonical, policy *config.Cac
 			total.ID = o.ID
 		}
 	}
-	for _, key := range keys {
+	for _, k := range keys {
 		if soft {
-			total.add(s.tell(key))
+			total.add(s.tell(k))
 		} else {
-			total.add(s.drop(key))
+			total.add(s.drop(k))
 		}
 	}
 	return total, nil
@@ -60,8 +59,8 @@ func (s *Store) Purge(site string, canon *httpwire.Canonical, policy *config.Cac
 // PreviewURL counts what Purge would hit, and changes nothing.
 func (s *Store) PreviewURL(site string, canon *httpwire.Canonical, policy *config.CachePolicy) Receipt {
 	var total Receipt
-	for _, key := range purgeKeys(site, canon, policy) {
-		total.add(s.tell(key))
+	for _, k := range key.OfURL(site, canon, policy) {
+		total.add(s.tell(k))
 	}
 	return total
 }
@@ -167,10 +166,11 @@ func (s *Store) invalidate(req *Request, resp *httpwire.Response) {
 	if resp.Status < 200 || resp.Status > 399 || rules.CloudFront(req.Policy) {
 		return
 	}
+	keyed := req.keyed()
 	s.dropURL(req, req.Canon)
 	for _, id := range [...]httpwire.ID{httpwire.Location, httpwire.ContentLocation} {
 		if v, ok := resp.Fields.Get(id); ok {
-			if c, ok := sameOrigin(req, v); ok {
+			if c, ok := keyed.SameOrigin(v); ok {
 				s.dropURL(req, &c)
 			}
 		}
@@ -182,23 +182,6 @@ func (s *Store) invalidate(req *Request, resp *httpwire.Response) {
 func (s *Store) dropURL(req *Request, c *httpwire.Canonical) {
 	all, none := config.CachePolicy{KeyQuery: config.KeyPart{All: true}}, config.CachePolicy{}
 	for _, p := range [...]*config.CachePolicy{req.Policy, &all, &none} {
-		s.drop(string(appendURL(nil, req.Site, req.Head.Scheme, c, p)))
+		s.drop(string(key.AppendURL(nil, req.Site, req.Head.Scheme, c, p)))
 	}
-}
-
-// sameOrigin resolves a reference against the request's URL, and reports whether it has the same scheme, host and port.
-func sameOrigin(req *Request, reference string) (httpwire.Canonical, bool) {
-	ref, err := url.Parse(reference)
-	if err != nil {
-		return httpwire.Canonical{}, false
-	}
-	base, err := url.Parse(req.Head.Scheme + "://" + req.Canon.HostPort(req.Head.Scheme) + req.Canon.Target())
-	if err != nil {
-		return httpwire.Canonical{}, false
-	}
-	target := base.ResolveReference(ref)
-	c, err := httpwire.Canonicalize(&httpwire.Head{
-		Method: "GET", Target: target.RequestURI(), Scheme: req.Head.Scheme, Authority: target.Host,
-	})
-	return c, err == nil && target.Scheme == req.Head.Scheme && c.Host == req.Canon.Host && c.Port == req.Canon.Port
 }

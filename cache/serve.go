@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache/key"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -28,8 +29,9 @@ func (s *Store) Lookup(req *Request) (resp *httpwire.Response, result Result, ok
 		return nil, Result{}, false
 	}
 	var buf [keyBuffer]byte
-	key, url := appendKey(buf[:0], req)
-	if resp, result, ok = s.hit(req, &w, key, url); ok {
+	keyed := req.keyed()
+	k, url := keyed.Append(buf[:0])
+	if resp, result, ok = s.hit(req, &w, k, url); ok {
 		s.metrics.requests[Hit].Inc()
 	}
 	return resp, result, ok
@@ -65,13 +67,13 @@ type decision struct {
 
 // decide looks at a key's group, which may be nil, with the shard's lock held. The entry's validation (RFC 9111 §4.3), the
 // request's wishes and the fills in flight are weighed in this order and nowhere else.
-func (s *Store) decide(g *group, key []byte, req *Request, w *wish, now time.Time) decision {
+func (s *Store) decide(g *group, k []byte, req *Request, w *wish, now time.Time) decision {
 	var d decision
 	if g != nil {
 		d.entry = g.find(req.Head.Fields)
 		d.varyMiss = d.entry == nil && slices.ContainsFunc(g.entries, (*entry).alive)
 	}
-	alone := w.alone || rules.CloudFront(req.Policy) && keysCookies(req.Policy) // that service does not collapse these
+	alone := w.alone || rules.CloudFront(req.Policy) && key.Cookies(req.Policy) // that service does not collapse these
 	if e := d.entry; e != nil {
 		if d.fromStore(e, w, now) {
 			d.refresh = d.reason == ReasonRefresh && !now.Before(e.retry) && !g.refreshing(e)
@@ -102,7 +104,7 @@ func (s *Store) decide(g *group, key []byte, req *Request, w *wish, now time.Tim
 			}
 		}
 	}
-	switch p, marked := s.passes.Peek(passKey(key, w.auth)); {
+	switch p, marked := s.passes.Peek(passKey(k, w.auth)); {
 	case w.noStore:
 		d.act, d.reason, d.bypass = actPass, ReasonRequest, true
 	case w.head:
@@ -142,13 +144,14 @@ func (s *Store) serve(ctx context.Context, req *Request, origin Origin) (*httpwi
 		return s.pass(ctx, req, origin, Result{Outcome: Bypass, Reason: reason})
 	}
 	var buf [keyBuffer]byte
-	key, url := appendKey(buf[:0], req)
-	if resp, result, ok := s.hit(req, &w, key, url); ok {
+	keyed := req.keyed()
+	k, url := keyed.Append(buf[:0])
+	if resp, result, ok := s.hit(req, &w, k, url); ok {
 		return resp, result, nil
 	}
 	for joins := 0; joins <= maxJoins+1; joins++ {
 		w.alone = joins >= maxJoins
-		resp, result, err := s.attempt(ctx, req, &w, key, url, origin)
+		resp, result, err := s.attempt(ctx, req, &w, k, url, origin)
 		switch {
 		case errors.Is(err, errAlone):
 			joins = maxJoins - 1
@@ -156,7 +159,7 @@ func (s *Store) serve(ctx context.Context, req *Request, origin Origin) (*httpwi
 			return resp, result, err
 		}
 	}
-	return s.pass(ctx, req, origin, Result{Outcome: Miss, Reason: ReasonContention, Key: string(key)})
+	return s.pass(ctx, req, origin, Result{Outcome: Miss, Reason: ReasonContention, Key: string(k)})
 }
 
 // errAgain says that a fill could not answer this request, which should look again.
@@ -166,11 +169,11 @@ var errAgain = errors.New("look again")
 var errAlone = errors.New("fetch alone")
 
 // attempt decides once and does what was decided.
-func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, url int, origin Origin) (*httpwire.Response, Result, error) {
-	sh := s.shard(key[:url])
+func (s *Store) attempt(ctx context.Context, req *Request, w *wish, k []byte, url int, origin Origin) (*httpwire.Response, Result, error) {
+	sh := s.shard(k[:url])
 	now := time.Now()
 	sh.mu.Lock()
-	d := s.decide(sh.live(key, url), key, req, w, now)
+	d := s.decide(sh.live(k, url), k, req, w, now)
 	var src source
 	if d.entry != nil {
 		src = source{head: d.entry.current(), object: d.entry.object, stored: true}
@@ -182,7 +185,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 		d.entry.order().Touch(d.entry.node)
 		src.object.Hold()
 		if d.refresh {
-			f, run = s.newFill(ctx, sh.group(key, url), req, w, &d)
+			f, run = s.newFill(ctx, sh.group(k, url), req, w, &d)
 		}
 	case actPass:
 		if d.entry != nil {
@@ -192,7 +195,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 		f = d.fill
 		f.refs.Add(1)
 	case actLead, actSolo:
-		f, run = s.newFill(ctx, sh.group(key, url), req, w, &d)
+		f, run = s.newFill(ctx, sh.group(k, url), req, w, &d)
 	}
 	sh.mu.Unlock()
 
@@ -211,10 +214,10 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 		resp := s.respond(ctx, &result, req, w, src)
 		return resp, result, nil
 	case actRefuse:
-		result.Key, result.Outcome = string(key), Miss
+		result.Key, result.Outcome = string(k), Miss
 		return nil, result, fault.New(fault.OnlyIfCached, nil)
 	case actPass:
-		result.Key, result.Outcome = string(key), Miss
+		result.Key, result.Outcome = string(k), Miss
 		if d.bypass {
 			result.Outcome = Bypass
 		}
@@ -223,7 +226,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, key []byte, 
 		return f.join(ctx, req, w, result)
 	}
 	if f == nil {
-		result.Key, result.Outcome, result.Reason = string(key), Bypass, ReasonClosed
+		result.Key, result.Outcome, result.Reason = string(k), Bypass, ReasonClosed
 		return s.pass(ctx, req, origin, result)
 	}
 	f.start(run, origin)

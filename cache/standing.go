@@ -3,6 +3,7 @@ package cache
 import (
 	"strings"
 
+	"github.com/meridian-edge/meridian/cache/key"
 	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -14,29 +15,17 @@ func (g *group) subject(born uint64, tags []string) purge.Subject {
 }
 
 // subjectOf is how purges see a response stored under a key.
-func subjectOf(key string, born uint64, tags []string) purge.Subject {
-	var part [urlParts]string
-	rest := key
+func subjectOf(k string, born uint64, tags []string) purge.Subject {
+	var part [key.URLParts]string
+	rest := k
 	for i := range part {
-		part[i], rest = cutPart(rest)
+		part[i], rest = key.Cut(rest)
 	}
 	host := part[2]
 	if part[3] != "" {
 		host += ":" + part[3]
 	}
 	return purge.Subject{Site: part[0], Host: host, Path: part[4], URL: part[4] + part[5], Tags: tags, Born: born}
-}
-
-// cutPart takes the first part off a key.
-func cutPart(key string) (part, rest string) {
-	n := 0
-	for i := range len(key) {
-		if key[i] == ':' {
-			return key[i+1 : i+1+n], key[i+n+2:]
-		}
-		n = n*10 + int(key[i]-'0')
-	}
-	return "", ""
 }
 
 // alive reports whether an entry may be used at all, with the shard's lock held. What purges say of it is looked up once after each

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/body"
+	"github.com/meridian-edge/meridian/cache/key"
 	"github.com/meridian-edge/meridian/cache/purge"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/fault"
@@ -51,7 +52,7 @@ func (f *fill) work(ctx context.Context, origin Origin) {
 func (f *fill) fetch(ctx context.Context, origin Origin, conditional bool) (arrival, error) {
 	sent := f.sent
 	sent.Fields = slices.Clone(f.sent.Fields)
-	if conditional && !(rules.CloudFront(&f.policy) && keysCookies(&f.policy)) { // that service asks without conditions where cookies count
+	if conditional && !(rules.CloudFront(&f.policy) && key.Cookies(&f.policy)) { // that service asks without conditions where cookies count
 		rules.AddValidators(&sent.Fields, f.oldHead.fields)
 	}
 	in := arrival{requested: time.Now()}

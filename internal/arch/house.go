@@ -36,6 +36,7 @@ var floors = []struct {
 	{2, "cache"},
 	{2, "cache/body"},
 	{2, "cache/record"},
+	{2, "cache/key"},
 	{2, "cache/purge"},
 	{2, "cache/byteranges"},
 	{2, "healthcheck"},

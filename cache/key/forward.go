@@ -1,4 +1,4 @@
-package cache
+package key
 
 import (
 	"slices"
@@ -9,18 +9,18 @@ import (
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
-// forwardHead is what is sent for a GET or HEAD whose response is not stored: with the query and the cookies that would be keyed, as a
+// Forward is what is sent for a GET or HEAD whose response is not stored: with the query and the cookies that would be keyed, as a
 // fill has them, so that an origin never sees in one way what it does not see in the other (attack row C03).
-func forwardHead(req *Request) *httpwire.Head {
+func (req *Request) Forward() *httpwire.Head {
 	h := *req.Head
 	h.Target = forwardTarget(req)
 	h.Fields = forwardFields(req, make(httpwire.Fields, 0, len(req.Head.Fields)+1))
 	return &h
 }
 
-// cloneHead copies what a fill sends, so that it may outlive the request: without preconditions and ranges of the client,
+// Fetch copies what a fill sends, so that it may outlive the request: without preconditions and ranges of the client,
 // because whole objects are stored (RFC 9111 §4.3.1).
-func cloneHead(req *Request) httpwire.Head {
+func (req *Request) Fetch() httpwire.Head {
 	h := httpwire.Head{
 		Method:    "GET",
 		Target:    forwardTarget(req),
@@ -87,8 +87,8 @@ func chooses(f *httpwire.Field) bool {
 	return false
 }
 
-// keysCookies reports whether any cookie is in the key.
-func keysCookies(p *config.CachePolicy) bool {
+// Cookies reports whether any cookie is in the key.
+func Cookies(p *config.CachePolicy) bool {
 	return p.KeyCookies != nil && (p.KeyCookies.All || len(p.KeyCookies.Names) > 0)
 }
 
