@@ -29,7 +29,7 @@ func (t *Tier) Has(key Key) bool {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.folder == f && len(t.index.key(n)) > 0
+	return t.folder == f && t.index.has(n)
 }
 
 // Find opens all objects of exactly this key, with their metadata checked. The caller closes each. A file that is damaged, or is not what

@@ -27,11 +27,11 @@ const (
 	directories = 256
 )
 
-// hash is the first eight bytes of SHA-256.
+// hash is the first eight bytes of SHA-256, and never 0.
 func hash(text string) uint64 {
 	var room [512]byte
 	sum := sha256.Sum256(append(room[:0], text...)) // on the stack, unless it is long
-	return binary.BigEndian.Uint64(sum[:])
+	return max(binary.BigEndian.Uint64(sum[:]), 1)
 }
 
 // nameOf is the name of an object without its size.

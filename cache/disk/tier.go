@@ -98,6 +98,7 @@ type Stats struct {
 	Limit      int64
 	Queued     int // writes
 	QueueBytes int64
+	Memory     int64 // bytes that the index takes
 	Open       int   // objects
 	Listed     int   // of 256 directories
 	Complete   bool  // all are listed and nothing is left to be cleared: writes are done
@@ -161,7 +162,7 @@ func (t *Tier) Stats() Stats {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := Stats{
-		Objects: t.index.len(), Bytes: t.used(), Limit: t.size, Queued: t.queue.len(), QueueBytes: t.queue.bytes,
+		Objects: t.index.len(), Bytes: t.used(), Limit: t.size, Queued: t.queue.len(), QueueBytes: t.queue.bytes, Memory: t.index.memory(),
 		Open: t.opened, Complete: t.complete, Failing: t.failing,
 	}
 	if t.folder != nil {

@@ -1,0 +1,5 @@
+package disk_test
+
+const childVariable = "MERIDIAN_DISK_CHILD"
+
+func child(string) {}
