@@ -158,7 +158,7 @@ func TestPutBeforeListing(t *testing.T) {
 				d.Put(item(numbered(i), 1, "", make([]byte, 2<<20), nil)) // refused
 			}
 		}
-		x = &tier{Tier: d, t: t, path: path}
+		x = &tier{Tier: d, t: t, path: path, settle: synctest.Wait}
 		for i := range 10 {
 			x.missing(numbered(i)) // not written yet: Run was not called
 		}
@@ -220,7 +220,7 @@ func TestMetadataOfAQueuedObject(t *testing.T) {
 		}
 		d.Put(item(numbered(1), 1, "first", content(1, 10), nil))
 		d.SetMeta(numbered(1), 1, []byte(strings.Repeat("second", 1000)))
-		x := &tier{Tier: d, t: t, path: path}
+		x := &tier{Tier: d, t: t, path: path, settle: synctest.Wait}
 		x.run()
 		defer x.close()
 		x.wants(numbered(1), strings.Repeat("second", 1000), content(1, 10))

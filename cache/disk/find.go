@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"time"
@@ -41,8 +42,12 @@ func (t *Tier) Find(key Key) ([]*Object, error) {
 	}
 	n := nameOf(key, 0)
 	f, err := t.listed(n.dir())
+	if errors.Is(err, errGone) {
+		return nil, nil
+	}
 	if err != nil {
-		return nil, err
+		t.metrics.readErrors.Inc()
+		return nil, fmt.Errorf("list directory %s of the disk cache: %w", dirName(n.dir()), err)
 	}
 	t.mu.Lock()
 	if t.folder != f {
@@ -69,7 +74,7 @@ func (t *Tier) Find(key Key) ([]*Object, error) {
 
 // open opens the object of a name, and says whether that is a use of it. It returns nil if there is none that can be used.
 func (t *Tier) open(f *folder, n name, use bool) (*Object, error) {
-	l, err := t.enter(f, n)
+	l, waiting, err := t.enter(f, n)
 	if l == nil || err != nil {
 		return nil, err
 	}
@@ -86,6 +91,8 @@ func (t *Tier) open(f *folder, n name, use bool) (*Object, error) {
 	o.sums = l.sums
 	if m, ok := t.metas[n.bare()]; ok {
 		o.meta = m // not written yet
+	} else if waiting != nil {
+		o.meta = waiting // written since, maybe after the file was read
 	}
 	if use && !l.removed {
 		t.index.touch(n)
@@ -156,25 +163,24 @@ func (t *Tier) read(f *folder, n name) (*Object, error) {
 	return o, nil
 }
 
-// enter counts a file as open. It returns nil if the name is not in the index any more.
-func (t *Tier) enter(f *folder, n name) (*live, error) {
+// enter counts a file as open. It returns nil if the name is not in the index any more. Metadata that wait to be written come with it.
+func (t *Tier) enter(f *folder, n name) (l *live, waiting []byte, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if now, ok := t.index.find(n); !ok || now != n || t.folder != f {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if t.opened >= t.maxOpen {
 		t.metrics.tooMany.Inc()
-		return nil, ErrTooManyOpen
+		return nil, nil, ErrTooManyOpen
 	}
 	t.opened++
-	l := t.lives[n]
-	if l == nil {
+	if l = t.lives[n]; l == nil {
 		l = &live{name: n}
 		t.lives[n] = l
 	}
 	l.opens++
-	return l, nil
+	return l, t.metas[n.bare()], nil
 }
 
 // leave ends what enter began. The checksums of the files that were closed last are kept for a while.

@@ -28,16 +28,22 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// tier is one under test, in a bubble of synctest: settle waits until it has nothing left to do.
+// tier is one under test.
 type tier struct {
 	*disk.Tier
-	t    *testing.T
-	path string
-	stop func()
+	t      testing.TB
+	path   string
+	stop   func()
+	settle func() // waits until it has nothing left to do; nil outside a bubble, where Done tells
 }
 
 // open opens the tier of a folder and runs it.
 func open(t *testing.T, path string, change func(*disk.Options)) *tier {
+	t.Helper()
+	return opened(t, path, change, synctest.Wait)
+}
+
+func opened(t testing.TB, path string, change func(*disk.Options), settle func()) *tier {
 	t.Helper()
 	o := disk.Options{Path: path, Size: 1 << 30, Identity: "a"}
 	if change != nil {
@@ -47,7 +53,7 @@ func open(t *testing.T, path string, change func(*disk.Options)) *tier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := &tier{Tier: d, t: t, path: path}
+	x := &tier{Tier: d, t: t, path: path, settle: settle}
 	x.run()
 	t.Cleanup(x.close)
 	return x
@@ -62,7 +68,9 @@ func (x *tier) run() {
 		}
 	})
 	x.stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
-	synctest.Wait()
+	if x.settle != nil {
+		x.settle()
+	}
 }
 
 // close ends the tier in an orderly way.
@@ -85,13 +93,16 @@ func item(k disk.Key, variant uint64, meta string, body []byte, done func()) dis
 // put stores an object and waits until it is on disk.
 func (x *tier) put(k disk.Key, variant uint64, meta string, body []byte) {
 	x.t.Helper()
-	n := 0
-	if !x.Put(item(k, variant, meta, body, func() { n++ })) {
+	done := make(chan struct{}, 2)
+	if !x.Put(item(k, variant, meta, body, func() { done <- struct{}{} })) {
 		x.t.Fatalf("Put of %q refused: %+v", k.Text, x.Stats())
 	}
-	synctest.Wait()
-	if n != 1 {
-		x.t.Fatalf("Done was called %d times", n)
+	<-done
+	if x.settle != nil {
+		x.settle()
+	}
+	if len(done) > 0 {
+		x.t.Fatal("Done was called again")
 	}
 }
 

@@ -88,6 +88,9 @@ func (t *Tier) SetMeta(key Key, variant uint64, meta []byte) {
 	if !key.valid() {
 		return
 	}
+	if meta == nil {
+		meta = []byte{}
+	}
 	bare := nameOf(key, variant)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -167,14 +170,24 @@ func (t *Tier) remove(key Key, match func(n, of name) bool, variant uint64) (cou
 			bytes += of.bytes()
 		}
 	}
+	count += len(gone)
+	for of := range t.trash { // forgotten, but a crash now would bring it back
+		if _, again := t.index.find(of); !again && match(n, of) {
+			gone = append(gone, of)
+		}
+	}
 	if err != nil && !dir.listed.Load() {
 		dir.none, dir.doomed = true, nil // nobody can tell what is there
 	}
 	t.mu.Unlock()
 	for _, of := range gone {
-		_ = t.unlink(f, of) // tried again if it fails
+		if t.unlink(f, of) == nil { // else it is tried again
+			t.mu.Lock()
+			t.recycled(of)
+			t.mu.Unlock()
+		}
 	}
-	return count + len(gone), bytes
+	return count, bytes
 }
 
 // Walk visits every object, queued or stored, in no order; visit says whether it is to be removed, and may be called from one goroutine at a
