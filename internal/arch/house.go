@@ -35,6 +35,7 @@ var floors = []struct {
 	{1, "cache/encode"},
 	{2, "cache"},
 	{2, "cache/body"},
+	{2, "cache/disk"},
 	{2, "cache/record"},
 	{2, "cache/key"},
 	{2, "cache/purge"},

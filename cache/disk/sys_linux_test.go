@@ -1,0 +1,35 @@
+package disk_test
+
+import (
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+func pipe(file string) error { return syscall.Mkfifo(file, 0o600) }
+
+func mountTmpfs(path string, size int) error {
+	return syscall.Mount("tmpfs", path, "tmpfs", 0, "size="+strconv.Itoa(size))
+}
+
+func unmount(path string) error { return syscall.Unmount(path, 0) }
+
+// forbid makes a directory immutable, or lets it be changed again.
+func forbid(dir string, on bool) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	flags, err := unix.IoctlGetUint32(int(f.Fd()), unix.FS_IOC_GETFLAGS)
+	if err != nil {
+		return err
+	}
+	flags &^= unix.STATX_ATTR_IMMUTABLE
+	if on {
+		flags |= unix.STATX_ATTR_IMMUTABLE
+	}
+	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags))
+}
