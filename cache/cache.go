@@ -56,6 +56,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-edge/meridian/cache/body"
+	"github.com/meridian-edge/meridian/cache/disk"
 	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/cache/key"
 	"github.com/meridian-edge/meridian/cache/purge"
@@ -69,6 +70,7 @@ type Options struct {
 	Node       string                // this cache's name in Cache-Status; see Store.Node
 	Registerer prometheus.Registerer // nil: metrics are counted and not exported
 	Log        *slog.Logger          // nil: discarded
+	Disk       *disk.Tier            // what is stored goes there too; nil: it does not. Its owner runs and closes it, after the Store
 	Purges     *purge.Book           // nil: one of its own, forgotten with the process
 	// TagFields are the response fields that hold tags, lower case. nil: surrogate-key and cache-tag.
 	TagFields []string
@@ -106,6 +108,7 @@ type Store struct {
 	shards  [shardCount]shard
 	passes  *lru.Cache[string, pass] // keys whose responses were not shareable a moment ago
 	book    *purge.Book
+	disk    *disk.Tier                   // nil: there is none
 	purged  *lru.Cache[string, []string] // tags of what purges removed lately, by key: for Explain alone
 
 	tagFields atomic.Pointer[[]string]
@@ -139,7 +142,7 @@ func New(o Options) *Store {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{node: o.Node, log: o.Log, seed: maphash.MakeSeed(), fills: make(map[*fill]struct{}),
-		encoders: encode.New(o.Registerer), epoch: time.Now()}
+		encoders: encode.New(o.Registerer), epoch: time.Now(), disk: o.Disk}
 	s.maker = body.NewMaker(s.encoders, s.log)
 	s.common = s.newTenant()
 	s.limit.Store(max(o.Memory, 0))
@@ -147,6 +150,7 @@ func New(o Options) *Store {
 	for i := range s.shards {
 		s.shards[i].number, s.shards[i].store = i, s
 		s.shards[i].groups = make(map[string]*group)
+		s.shards[i].recalling = make(map[string]*recalled)
 		s.shards[i].extra = make(map[string]map[*group]struct{})
 	}
 	var err error

@@ -46,6 +46,8 @@ func (f *fill) settle(e *entry, err error) {
 		if !sh.insert(e, f.sent.Fields) {
 			e.object.Release()
 			result = fillNotStored
+		} else {
+			e.keep()
 		}
 	}
 	f.unlist()

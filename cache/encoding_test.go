@@ -128,10 +128,18 @@ func TestALongFormIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(t, 128<<20)
 		want := strings.Repeat("The same line again and again.\n", encode.MaxLength/30)
+		begun := make(chan struct{}) // the length is not known before the response is made
 		o := &originFunc{f: respondWith(func() *httpwire.Response {
-			return &httpwire.Response{Status: 200, Length: -1, Body: stringBody(want), Fields: fields("Content-Type: text/plain", "Cache-Control: max-age=60")}
+			return &httpwire.Response{Status: 200, Length: -1, Body: io.NopCloser(io.MultiReader(strings.NewReader(want), waiting(begun))),
+				Fields: fields("Content-Type: text/plain", "Cache-Control: max-age=60")}
 		})}
-		if g := serve(t, s, coded(get("/a"), encode.Zstd), o); field(g, "Content-Encoding") != "zstd" || decoded(t, g) != want {
+		resp, result, err := s.Serve(t.Context(), coded(get("/a"), encode.Zstd), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(begun)
+		g := got{resp: resp, result: result}
+		if g.body, g.short = read(resp); field(g, "Content-Encoding") != "zstd" || decoded(t, g) != want {
 			t.Errorf("%d bytes, %v", len(g.body), g.resp.Fields)
 		}
 		synctest.Wait()
@@ -142,6 +150,14 @@ func TestALongFormIsNotKept(t *testing.T) {
 			t.Errorf("%d bytes, %v", len(g.body), g.resp.Fields)
 		}
 	})
+}
+
+// waiting is an empty reader that ends when the channel is closed.
+type waiting chan struct{}
+
+func (w waiting) Read([]byte) (int, error) {
+	<-w
+	return 0, io.EOF
 }
 
 // A client that goes away does not keep others from the form, nor the form from being complete.

@@ -147,6 +147,7 @@ func (f *fill) end() {
 	s.mu.Unlock()
 	s.flying.Add(-1)
 	f.leave()
+	s.rest(f.group)
 }
 
 // broken ends a fill that did not come to its own end.

@@ -81,6 +81,8 @@ type shard struct {
 
 	store  *Store // immutable
 	number int    // immutable
+
+	recalling map[string]*recalled // looks at the disk that are under way, by key
 }
 
 func (s *Store) shard(url []byte) *shard {
@@ -152,16 +154,27 @@ func (sh *shard) insert(e *entry, request httpwire.Fields) (kept bool) {
 	for len(g.entries) > maxVariants {
 		sh.remove(g.entries[len(g.entries)-1])
 	}
-	e.store().objects.Add(1)
-	e.object.SetOwner(e) // before it is weighed: what comes later is told
-	e.slot = sh.stored.Add(e)
-	e.node = e.order().Add(maphash.String(e.store().seed, g.key), e.object.Charged(), e.slot|unpackedBit)
-	sh.stamp(e.tenant)
+	sh.place(e)
 	return true
 }
 
-// remove takes an entry out of the index. Its group stays, for the caller to tidy.
+// place gives an entry that is in its group its place in the index and in the order of eviction.
+func (sh *shard) place(e *entry) {
+	e.store().objects.Add(1)
+	e.object.SetOwner(e) // before it is weighed: what comes later is told
+	e.slot = sh.stored.Add(e)
+	e.node = e.order().Add(maphash.String(e.store().seed, e.group.key), e.object.Charged(), e.slot|unpackedBit)
+	sh.stamp(e.tenant)
+}
+
+// remove takes an entry out of the index and from the disk. Its group stays, for the caller to tidy.
 func (sh *shard) remove(e *entry) {
+	e.forgetKept()
+	sh.take(e)
+}
+
+// take takes an entry out of the index: the disk may still have it.
+func (sh *shard) take(e *entry) {
 	g := e.group
 	i := slices.Index(g.entries, e)
 	if i < 0 {

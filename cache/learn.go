@@ -48,7 +48,9 @@ func (s *Store) learn(e *entry, req *Request, in arrival) {
 		return
 	}
 	s.charge(e.tenant, e.object.Recharge(base)-growth)
+	was := e.variant
 	e.head, e.variant, e.judged, e.soft = h, variant, 0, purge.Verdict{}
+	e.rewriteKept(was)
 	e.order().Resize(e.node, e.weight())
 	sh.stamp(e.tenant)
 }

@@ -14,6 +14,8 @@ const (
 	pagesOfLimit   = 1024             // how many pages there should be, where maxPage allows
 	packPart       = 4                // a record may take one such part of a page
 	maxCompactions = 4                // pages emptied at one time
+	recallWhole    = 128 << 10        // bytes; a body up to this size comes into memory when it is found on the disk
+	clockSlack     = 5 * time.Second  // a response on the disk may be so much newer than the clock says
 	maxWaiters     = 20_000           // requests that wait for one fetch, where a policy does not say
 	waitTimeout    = 30 * time.Second // how long one waits, where a policy does not say
 	maxJoins       = 3                // fills one request waits for before it fetches for itself

@@ -65,6 +65,9 @@ func (s *Store) sweep(ctx context.Context, o *purge.Order, remove bool) (Receipt
 			return r, err
 		}
 	}
+	if err := s.sweepDisk(ctx, &r, hits, remove); err != nil {
+		return r, err
+	}
 	if remove {
 		s.metrics.purged.Add(float64(r.Objects))
 	}

@@ -77,6 +77,7 @@ type world struct {
 	serial atomic.Uint32
 	mu     sync.Mutex
 	rnd    *rand.Rand
+	fast   bool // in real time: no pauses
 
 	complete map[uint32]bool
 	asked    map[uint32]time.Time // when the fetch of a serial began
@@ -90,6 +91,9 @@ func (w *world) Fetch(ctx context.Context, h *httpwire.Head) (*httpwire.Response
 	cut := w.rnd.IntN(size + 1)
 	cc := []string{"max-age=0, stale-while-revalidate=1", "max-age=1", "max-age=1, stale-while-revalidate=1, stale-if-error=2", "no-cache", "private", "max-age=3"}[w.rnd.IntN(6)]
 	w.mu.Unlock()
+	if w.fast {
+		delay, pause = delay/100, 0
+	}
 	select {
 	case <-time.After(delay):
 	case <-ctx.Done():
@@ -143,11 +147,22 @@ func TestServedIsWhatAnOriginSent(t *testing.T) {
 func runWorld(t *testing.T, seed uint64, clients int, memory int64, failure *atomic.Pointer[string]) {
 	s := cache.New(cache.Options{Memory: memory})
 	w := &world{rnd: rand.New(rand.NewPCG(seed, 0)), complete: map[uint32]bool{}, asked: map[uint32]time.Time{}}
+	var purges [3]atomic.Int64
+	clientsOf(t, s, w, seed, clients, memory, &purges, failure)
+	s.Close()
+	s.SetMemory(0)
+	if st := s.Stats(); st != (cache.Stats{}) {
+		m := fmt.Sprintf("left %+v", st)
+		failure.CompareAndSwap(nil, &m)
+	}
+}
+
+// clientsOf lets clients ask and purge, and checks what they get.
+func clientsOf(t *testing.T, s *cache.Store, w *world, seed uint64, clients int, memory int64, purges *[3]atomic.Int64, failure *atomic.Pointer[string]) {
 	fail := func(format string, args ...any) {
 		m := fmt.Sprintf(format, args...)
 		failure.CompareAndSwap(nil, &m)
 	}
-	var purges [3]atomic.Int64
 	var wg sync.WaitGroup
 	for c := range clients {
 		wg.Go(func() {
@@ -186,11 +201,6 @@ func runWorld(t *testing.T, seed uint64, clients int, memory int64, failure *ato
 		})
 	}
 	wg.Wait()
-	s.Close()
-	s.SetMemory(0)
-	if st := s.Stats(); st != (cache.Stats{}) {
-		fail("left %+v", st)
-	}
 }
 
 // fetch is one client: it may be slow, and it may leave. A nil body says that it did, or that the answer is no 200.

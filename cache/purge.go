@@ -23,6 +23,13 @@ func (r *Receipt) add(more Receipt) {
 	r.Fills += more.Fills
 }
 
+// atLeast takes in what the disk has: all that is in memory too, but for what it had no time for.
+func (r *Receipt) atLeast(n int, bytes int64) {
+	if n > r.Objects {
+		r.Objects, r.Bytes = n, max(r.Bytes, bytes)
+	}
+}
+
 // Purge removes one URL for good: every variant, every value of the policy's extra fields, both schemes. Fills in flight for
 // it are not stored, nor joined by later requests; those who read from them already go on. Once Purge has returned, nothing
 // stored or fetched before is served to a later request, stale-if-error included (attack row C22). A soft purge makes the same
@@ -68,6 +75,7 @@ func (s *Store) PreviewURL(site string, canon *httpwire.Canonical, policy *confi
 // tell counts what there is under the URL part of a key.
 func (s *Store) tell(key string) Receipt {
 	var r Receipt
+	n, bytes := s.countKept(key)
 	sh := s.shard([]byte(key))
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
@@ -81,6 +89,7 @@ func (s *Store) tell(key string) Receipt {
 	for _, id := range sh.restingOf(key) {
 		sh.countPacked(&r, id, all)
 	}
+	r.atLeast(n, bytes)
 	return r
 }
 
@@ -102,6 +111,7 @@ func (g *group) count(r *Receipt, hits func(*purge.Subject) bool) {
 // drop removes everything under the URL part of a key.
 func (s *Store) drop(key string) Receipt {
 	var r Receipt
+	n, bytes := s.dropKept(key) // first: what is looked for meanwhile is then found in memory or nowhere
 	for _, auth := range [...]bool{false, true} {
 		s.passes.Remove(passKey([]byte(key), auth))
 	}
@@ -119,6 +129,7 @@ func (s *Store) drop(key string) Receipt {
 		r.Bytes += sh.packed.At(id).weight()
 		sh.removePacked(id)
 	}
+	r.atLeast(n, bytes)
 	s.metrics.purged.Add(float64(r.Objects))
 	return r
 }

@@ -18,7 +18,7 @@ func (e *entry) Rest() {
 
 // small reports whether an entry is one that is packed. Larger ones are so few, for the memory they take, that they stay as they are.
 func (e *entry) small() bool {
-	return e.object.Done() && e.object.Size() <= int64(e.tenant.pageSize())/packPart
+	return e.object.Done() && !e.object.Stored() && e.object.Size() <= int64(e.tenant.pageSize())/packPart
 }
 
 // pageSize is the size of the pages that records of a tenant lie in; 0: there is too little memory for that.
@@ -122,10 +122,16 @@ func (s *Store) toPack(g *group, buf *[]byte) (p plan, ok bool) {
 
 // append writes the record of an entry.
 func (e *entry) append(dst []byte) []byte {
-	h := e.head
-	r := record.Response{Key: e.group.key, URL: e.group.url, Status: h.status, Fields: h.fields, Fresh: h.fresh, Aged: h.aged, Born: h.born, Tags: h.tags,
-		Variant: e.variant, Mark: encode.Judge(h.status, h.fields, e.object.Length()) == "", Body: e.object.Bodies()}
+	r := e.recorded()
+	r.Body = e.object.Bodies()
 	return record.Append(dst, &r, e.store().epoch, false)
+}
+
+// recorded is what a record has of an entry, but for its bodies.
+func (e *entry) recorded() record.Response {
+	h := e.head
+	return record.Response{Key: e.group.key, URL: e.group.url, Status: h.status, Fields: h.fields, Fresh: h.fresh, Aged: h.aged, Born: h.born, Tags: h.tags,
+		Variant: e.variant, Mark: encode.Judge(h.status, h.fields, e.object.Length()) == ""}
 }
 
 // pack puts the record of an entry into a page: a new one, if there is no room. The shard's lock is held.

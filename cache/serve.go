@@ -149,6 +149,11 @@ func (s *Store) serve(ctx context.Context, req *Request, origin Origin) (*httpwi
 	if resp, result, ok := s.hit(req, &w, k, url); ok {
 		return resp, result, nil
 	}
+	if s.recall(ctx, req, k, url) {
+		if resp, result, ok := s.hit(req, &w, k, url); ok {
+			return resp, result, nil
+		}
+	}
 	for joins := 0; joins <= maxJoins+1; joins++ {
 		w.alone = joins >= maxJoins
 		resp, result, err := s.attempt(ctx, req, &w, k, url, origin)
@@ -173,7 +178,8 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, k []byte, ur
 	sh := s.shard(k[:url])
 	now := time.Now()
 	sh.mu.Lock()
-	d := s.decide(sh.live(k, url), k, req, w, now)
+	g := sh.live(k, url)
+	d := s.decide(g, k, req, w, now)
 	var src source
 	if d.entry != nil {
 		src = source{head: d.entry.current(), object: d.entry.object, stored: true}
@@ -199,6 +205,9 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, k []byte, ur
 	}
 	sh.mu.Unlock()
 
+	if g != nil && (d.act == actRefuse || d.act == actPass && d.entry == nil) {
+		s.rest(g)
+	}
 	result := Result{Reason: d.reason, varyMiss: d.varyMiss, demanded: d.demanded, ShowKey: req.Policy.ShowKey}
 	switch d.act {
 	case actHit, actStale:

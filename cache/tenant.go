@@ -241,7 +241,7 @@ func (sh *shard) evict(t *tenant) bool {
 	}
 	value := t.orders[sh.number].Value(n)
 	if e := sh.unpackedAt(value); e != nil {
-		sh.remove(e)
+		sh.take(e)
 		sh.tidy(e.group)
 	} else {
 		sh.removePacked(value)

@@ -174,7 +174,9 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 		return true
 	}
 	f.store.charge(e.tenant, e.object.Recharge(base)-growth)
+	was := e.variant
 	e.head, e.variant, e.judged, e.soft = a.head, a.variant, 0, purge.Verdict{}
+	e.rewriteKept(was)
 	f.group.entries = slices.Insert(slices.Delete(f.group.entries, i, i+1), 0, e)
 	e.order().Touch(e.node)
 	e.order().Resize(e.node, e.weight())

@@ -118,6 +118,9 @@ type formOwner struct{ base *Object }
 // Weigh implements Owner. The form itself tells of its weight: see Form.weigh.
 func (f formOwner) Weigh() {}
 
+// Broken implements Owner. A form is never on a disk.
+func (f formOwner) Broken() {}
+
 // Rest implements Owner.
 func (f formOwner) Rest() {
 	f.base.mu.Lock()

@@ -42,6 +42,7 @@ type Object struct {
 	readers map[*Reader]struct{} // attached while growing
 	forms   *forms               // in other codings; nil: none. Always with mu
 	pinned  Pinned               // what the bytes are in; nil: memory of the object's own. Immutable
+	file    File                 // where the bytes are instead of blocks; nil: there are blocks. Immutable
 
 	// A windowed object has outgrown the limit: see makeRoom.
 	windowed bool
@@ -67,6 +68,8 @@ type Owner interface {
 	Weigh()
 	// Rest is called, without locks, when nobody but the index may have the object any more, or one of its forms. It must be quick.
 	Rest()
+	// Broken is called, without locks, when a File turns out not to give what it should.
+	Broken()
 }
 
 // Pinned is memory of somebody else's that bytes are in. Release is called once nobody looks at them any more.
@@ -119,19 +122,6 @@ func (o *Object) idleReaders() bool {
 	return true
 }
 
-// NewStored makes an object of bytes that lie in somebody else's memory, whole, and charged to whoever has that. The caller holds one
-// reference; pinned, which may be nil, is released with the last one. Form and AddForm work as for any other.
-func NewStored(options Options, data []byte, pinned Pinned) *Object {
-	options.Total, options.Charge, options.Base = int64(len(data)), 0, 0
-	o := New(options)
-	o.pinned, o.size, o.whole = pinned, int64(len(data)), true
-	if len(data) > 0 {
-		o.blocks = [][]byte{data}
-	}
-	o.done.Store(true)
-	return o
-}
-
 // SetOwner says who is to be told what becomes of the object from now on; nil: nobody.
 func (o *Object) SetOwner(w Owner) {
 	o.mu.Lock()
@@ -168,6 +158,9 @@ func (o *Object) end() {
 	o.Space.Charge(-charge)
 	if o.pinned != nil {
 		o.pinned.Release()
+	}
+	if o.file != nil {
+		o.file.Close()
 	}
 	if encoded != nil {
 		for _, f := range encoded {
@@ -237,40 +230,6 @@ func (o *Object) nextBlock() int {
 	return blockSize
 }
 
-// makeRoom sees that size more bytes are covered, with mu held. A windowed object keeps within what it has reserved: it drops
-// the blocks that every reader has passed, and waits for the slowest reader when that is not enough.
-func (o *Object) makeRoom(ctx context.Context, size int) error {
-	if !o.windowed {
-		if o.Total >= 0 || o.extend(o.base+o.held+allocated(int64(size))) {
-			return nil
-		}
-		return ErrTooLarge
-	}
-	for {
-		o.shrink()
-		if o.base+o.held+allocated(int64(size)) <= o.charge {
-			return nil
-		}
-		if o.idleReaders() && !o.late() {
-			return ErrAbandoned
-		}
-		o.mu.Unlock()
-		var err error
-		select {
-		case <-o.room:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
-		o.mu.Lock()
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// ErrTooLarge says that an object has to be windowed to go on.
-var ErrTooLarge = errors.New("object is larger than the store allows")
-
 // extend reserves until need bytes are covered.
 func (o *Object) extend(need int64) bool {
 	if need <= o.charge {
@@ -281,31 +240,6 @@ func (o *Object) extend(need int64) bool {
 	}
 	o.charge = need
 	return true
-}
-
-// shrink drops the blocks from the front that every reader has passed.
-func (o *Object) shrink() {
-	if o.late() {
-		return
-	}
-	least := o.dropped + len(o.blocks)
-	for r := range o.readers {
-		least = min(least, r.block)
-	}
-	if n := least - o.dropped; n > 0 {
-		for _, b := range o.blocks[:n] {
-			o.held -= allocated(int64(cap(b)))
-		}
-		clear(o.blocks[:n])
-		o.blocks, o.dropped = o.blocks[n:], least
-	}
-}
-
-// Window makes the object one that is only passed through. late tells whether more readers may come that start at byte 0.
-func (o *Object) Window(late func() bool) {
-	o.mu.Lock()
-	o.windowed, o.late, o.room = true, late, make(chan struct{}, 1)
-	o.mu.Unlock()
 }
 
 // Grew adds n bytes that were written to the slice from tail.
@@ -409,6 +343,10 @@ func (o *Object) Moved() {
 
 // at returns the bytes at a reader's place. No bytes and a channel: wait for it. io.EOF: the end of a complete body.
 func (o *Object) at(r *Reader) ([]byte, <-chan struct{}, error) {
+	if o.file != nil {
+		b, err := o.readFile(r)
+		return b, nil, err
+	}
 	if o.done.Load() {
 		return o.seek(r)
 	}

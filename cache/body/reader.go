@@ -18,6 +18,9 @@ type Reader struct {
 	closed  bool
 	form    *Form // that the bytes are read for; nil: they are a response's
 
+	held   []byte // of an object on a disk: what is left of what was read
+	buffer []byte // the same: where it was read into
+
 	flat   []byte // what is read instead of an object, from off on
 	pinned Pinned // what flat is in; nil: nothing that has to be told
 }
@@ -81,6 +84,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 
 // WriteTo writes the body block by block, without copying it.
 func (r *Reader) WriteTo(w io.Writer) (int64, error) {
+	if r.object != nil && r.object.file != nil && !r.closed {
+		return r.object.send(r, w)
+	}
 	total := int64(0)
 	for {
 		b, err := r.chunk()

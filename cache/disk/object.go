@@ -78,7 +78,10 @@ func (o *Object) readSome(p []byte, off int64) (int, error) {
 	start, length := o.rec.block(i)
 	in := int(off - start)
 	if len(p) >= length && in == 0 {
-		return length, o.check(i, p[:length])
+		if err := o.check(i, p[:length]); err != nil {
+			return 0, err
+		}
+		return length, nil
 	}
 	n := min(len(p), length-in)
 	if o.sums.trusted(i, time.Now()) {

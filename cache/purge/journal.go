@@ -19,6 +19,8 @@ type record struct {
 	Order *Order `json:"order,omitempty"`
 	Undo  uint64 `json:"undo,omitempty"`
 	Floor uint64 `json:"floor,omitempty"`
+	// Identity names the journal. Another name means that orders may be lost which the one of that name had.
+	Identity string `json:"identity,omitempty"`
 	// gap is set when lines before this one could not be read.
 	gap bool
 }
@@ -93,7 +95,7 @@ func readLine(line []byte) (record, error) {
 		return r, fmt.Errorf("the checksum does not match")
 	}
 	err = json.Unmarshal(text, &r)
-	if err == nil && r.Order == nil && r.Undo == 0 && r.Floor == 0 {
+	if err == nil && r.Order == nil && r.Undo == 0 && r.Floor == 0 && r.Identity == "" {
 		err = fmt.Errorf("an empty record")
 	}
 	return r, err
@@ -126,9 +128,11 @@ func (j *journal) append(r record) error {
 }
 
 // rewrite replaces the journal by one that holds what is still remembered.
-func (j *journal) rewrite(floor uint64, orders []Order) error {
-	var text []byte
-	var err error
+func (j *journal) rewrite(identity string, floor uint64, orders []Order) error {
+	text, err := appendLine(nil, record{Identity: identity})
+	if err != nil {
+		return err
+	}
 	if floor > 0 {
 		if text, err = appendLine(text, record{Floor: floor}); err != nil {
 			return err
@@ -177,6 +181,8 @@ func syncDir(dir string) error {
 // order that follows is dead.
 func (b *Book) replay(r *record) {
 	switch {
+	case r.Identity != "":
+		b.identity = r.Identity
 	case r.Floor > 0 && r.Floor < maxID:
 		b.floor = max(b.floor, r.Floor)
 		b.current.Store(max(b.current.Load(), r.Floor))

@@ -11,6 +11,7 @@
 package purge
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -124,6 +125,8 @@ type Options struct {
 type Book struct {
 	options Options
 	journal *journal // nil: none
+	// identity is set once, by Open.
+	identity string
 
 	current atomic.Uint64 // id of the newest order
 	// version changes with every order and every undo: what was judged under the same version need not be judged again.
@@ -162,6 +165,7 @@ func Open(o Options) (*Book, error) {
 	}
 	b := &Book{options: o, marks: map[key][]mark{}, lengths: map[place]map[int]int{}}
 	if o.Dir == "" {
+		b.identity = rand.Text()
 		return b, nil
 	}
 	var kept []record
@@ -175,8 +179,14 @@ func Open(o Options) (*Book, error) {
 		b.replay(&kept[i])
 	}
 	b.forget()
+	if b.identity == "" { // a new journal, or one from before they had names
+		b.identity = rand.Text()
+		if err := b.journal.append(record{Identity: b.identity}); err != nil {
+			return nil, fmt.Errorf("name the journal of purges: %w", err)
+		}
+	}
 	if len(kept) > 2*len(b.orders)+1000 {
-		if err := b.journal.rewrite(b.floor, b.orders); err != nil {
+		if err := b.journal.rewrite(b.identity, b.floor, b.orders); err != nil {
 			return nil, fmt.Errorf("rewrite the journal of purges: %w", err)
 		}
 	}
@@ -190,6 +200,10 @@ func (b *Book) Close() error {
 	}
 	return b.journal.close()
 }
+
+// Identity names the journal: as long as it is the same, no order has been lost. What was stored under another identity may have been purged
+// since, without anybody knowing. A Book without a folder has one of its own each time.
+func (b *Book) Identity() string { return b.identity }
 
 // Current is the number that a fetch which begins now is born with.
 func (b *Book) Current() uint64 { return b.current.Load() }
