@@ -261,8 +261,8 @@ func TestDescribes(t *testing.T) {
 	f(false, -1, `ETag: "a"`, "Content-Encoding: gzip") // another coding is another body
 }
 
-// TestCodings: Accept-Encoding is the set of known codings that it allows (RFC 9110 §12.5.3, attack row R15).
-func TestCodings(t *testing.T) {
+// TestR15Codings: Accept-Encoding is the set of known codings that it allows (RFC 9110 §12.5.3).
+func TestR15Codings(t *testing.T) {
 	f := func(want string, lines ...string) {
 		t.Helper()
 		value, present := rules.AppendValue(nil, fields(lines...), httpwire.AcceptEncoding, "accept-encoding")

@@ -73,7 +73,7 @@ func NotModified(request, stored httpwire.Fields, received time.Time) bool {
 		}
 		return false
 	}
-	v, ok := request.Get(httpwire.IfModifiedSince)
+	v, ok := request.Joined(httpwire.IfModifiedSince) // more than one is no date, and ignored (RFC 9110 §13.1.3)
 	if !ok {
 		return false
 	}
