@@ -97,6 +97,7 @@ var oddRows = []row{
 	{"4.2.2 404", "", 404, with("Last-Modified: NOW-1000h"), nil, nil, nil, stored},
 	{"3.5 proxy-revalidate does not allow it", "", 0, with("Cache-Control: max-age=60, proxy-revalidate"), with("Authorization: Basic YTpi"), nil, nil, again},
 	{"5.2.2.6 no-transform says nothing about storing", "", 0, with("Cache-Control: max-age=60, no-transform"), nil, nil, nil, stored},
+	{"5.4 Pragma of a response without Cache-Control", "", 0, with("Expires: NOW+1h", "Pragma: no-cache", `ETag: "a"`), nil, nil, nil, checked},
 	// RFC 9213 and RFC 9651
 	{"9213 2.1 upper case is no key", "", 0, with("CDN-Cache-Control: Max-Age=60", "Cache-Control: no-store"), nil, nil, nil, again},
 	{"9213 2.1 empty", "", 0, with("CDN-Cache-Control: ", "Cache-Control: max-age=60"), nil, nil, nil, stored},
@@ -127,6 +128,7 @@ var confirmations = []confirmation{
 	{"3.2 Content-Encoding is not brought in", nil, with("Content-Encoding: gzip"), with("-Content-Encoding")},
 	{"3.2 Expires", with("Expires: NOW-1h"), with("Expires: Thu, 18 Aug 2089 02:01:18 GMT"), with("Expires: Thu, 18 Aug 2089 02:01:18 GMT")},
 	{"3.2 Vary", with("Vary: X-A"), with("Vary: X-B"), with("Vary: X-B")},
+	{"5.2 directives, known or not", nil, with(`Cache-Control: a="b"`), with(`Cache-Control: max-age=60, a="b"`)},
 	{"3.1 fields the Connection names", nil, with("Connection: X-A", "X-A: 1"), with("-X-A", "-Connection")},
 	{"3.1 fields of a proxy", nil, with("Proxy-Authenticate: Basic", "Proxy-Authentication-Info: a"), with("-Proxy-Authenticate", "-Proxy-Authentication-Info")},
 	{"3.1 Keep-Alive", nil, with("Keep-Alive: timeout=5"), with("-Keep-Alive")},
@@ -183,6 +185,27 @@ func TestC25ConfirmationsOverThreeProtocols(t *testing.T) {
 						t.Errorf("%s, %s: %s is %q, want %q", c.name, how, name, got, value)
 					}
 				}
+			}
+		}
+	}
+}
+
+// TestTrailersStayOut: a trailer field is no header field, of the answer or of what is stored (RFC 9111 section 3.1).
+func TestTrailersStayOut(t *testing.T) {
+	n := start(t, fill(cachingNode, newOrigin(t, "web", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		_, _ = io.WriteString(w, "0123")
+		w.Header().Set(http.TrailerPrefix+"Cache-Control", "no-store")
+		w.Header().Set(http.TrailerPrefix+"X-Late", "1")
+	})))
+	for proto, rt := range threeClients(t, n) {
+		for _, how := range []string{"fwd=miss; fwd-status=200; stored", "hit; ttl="} {
+			response, body := ask(t, n, rt, "/trailers/"+proto, nil)
+			if status := response.Header.Get("Cache-Status"); !strings.HasPrefix(status, "eu1; "+how) || body != "0123" {
+				t.Errorf("%s: %s %q, want %s", proto, status, body, how)
+			}
+			if cc := response.Header.Values("Cache-Control"); len(cc) != 1 || cc[0] != "max-age=60" || response.Header.Get("X-Late") != "" {
+				t.Errorf("%s: %v", proto, response.Header)
 			}
 		}
 	}

@@ -305,11 +305,14 @@ func TestErrorObjects(t *testing.T) {
 	}
 }
 
-// TestInformationalResponsesAreForwarded: 103 comes through, on a fetch for the store and on one that is not (RFC 9110 section 15.2).
+// TestInformationalResponsesAreForwarded: 102 and 103 come through, on a fetch for the store and on one that is not, and leave nothing in
+// what is stored (RFC 9110 section 15.2).
 func TestInformationalResponsesAreForwarded(t *testing.T) {
 	o := newOrigin(t, "web", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusProcessing)
 		w.Header().Set("Link", "</a.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Del("Link")
 		w.Header().Set("Cache-Control", "max-age=60")
 		_, _ = io.WriteString(w, "body")
 	})
@@ -335,8 +338,14 @@ func TestInformationalResponsesAreForwarded(t *testing.T) {
 			}
 			body, _ := io.ReadAll(response.Body)
 			response.Body.Close()
-			if len(hints) != 1 || hints[0] != "103 </a.css>; rel=preload" || string(body) != "body" {
+			if !slices.Equal(hints, []string{"102 ", "103 </a.css>; rel=preload"}) || string(body) != "body" {
 				t.Errorf("%s %s: hints %q, body %q", proto, method, hints, body)
+			}
+			if fields != nil {
+				continue
+			}
+			if response, _ := ask(t, n, rt, "/hints/"+proto, nil); !strings.HasPrefix(response.Header.Get("Cache-Status"), "eu1; hit") || response.Header.Get("Link") != "" {
+				t.Errorf("%s: stored with %q", proto, response.Header)
 			}
 		}
 	}
