@@ -2,7 +2,6 @@ package rules
 
 import (
 	"bytes"
-	"cmp"
 	"slices"
 	"strings"
 
@@ -12,19 +11,12 @@ import (
 // maxLanguages is how many language ranges are put in order; a field with more is compared in the order it has.
 const maxLanguages = 16
 
-// language is one range of an Accept-Language field.
-type language struct {
-	start, end int // of its text, in the buffer
-	weight     int // thousandths
-}
-
-// appendLanguages appends Accept-Language in one spelling and says whether there is such a field: lower case, no whitespace, by falling
-// weight, those of one weight by name, a weight of 1 left out. Weights say what is wanted most and the order says nothing that one
-// could rely on (RFC 9110 §12.5.4).
+// appendLanguages appends Accept-Language in one spelling and says whether there is such a field: lower case, no whitespace, sorted, a
+// weight of 1 left out. Weights say what is wanted most; the order says nothing that one could rely on (RFC 9110 §12.5.4).
 func appendLanguages(dst []byte, fields httpwire.Fields) ([]byte, bool) {
 	var (
-		room    [maxLanguages]language
-		ranges  = room[:0]
+		room    [maxLanguages]Span
+		ranges  = room[:0] // places in dst
 		start   = len(dst)
 		present bool
 		many    bool
@@ -42,37 +34,31 @@ func appendLanguages(dst []byte, fields httpwire.Fields) ([]byte, bool) {
 			if len(dst) > start {
 				dst = append(dst, ',')
 			}
-			l := language{start: len(dst)}
-			dst, l.weight = appendLanguage(dst, member)
-			l.end = len(dst)
+			from := len(dst)
+			dst = appendLanguage(dst, member)
 			if many = many || len(ranges) == maxLanguages; !many {
-				ranges = append(ranges, l)
+				ranges = append(ranges, Span{int64(from), int64(len(dst))})
 			}
 		}
 	}
-	if many || len(ranges) < 2 {
+	byText := func(a, b Span) int { return bytes.Compare(dst[a.Start:a.End], dst[b.Start:b.End]) }
+	if many || slices.IsSortedFunc(ranges, byText) {
 		return dst, present
 	}
-	byWeight := func(a, b language) int {
-		return cmp.Or(cmp.Compare(b.weight, a.weight), bytes.Compare(dst[a.start:a.end], dst[b.start:b.end]))
-	}
-	if slices.IsSortedFunc(ranges, byWeight) {
-		return dst, present
-	}
-	slices.SortFunc(ranges, byWeight)
+	slices.SortFunc(ranges, byText)
 	var text [256]byte
 	sorted := text[:0]
-	for _, l := range ranges {
+	for _, r := range ranges {
 		if len(sorted) > 0 {
 			sorted = append(sorted, ',')
 		}
-		sorted = append(sorted, dst[l.start:l.end]...)
+		sorted = append(sorted, dst[r.Start:r.End]...)
 	}
 	return append(dst[:start], sorted...), present
 }
 
-// appendLanguage appends a language range and its weight in lower case and without whitespace, and returns the weight.
-func appendLanguage(dst []byte, member string) ([]byte, int) {
+// appendLanguage appends a language range and its weight in lower case and without whitespace.
+func appendLanguage(dst []byte, member string) []byte {
 	start := len(dst)
 	for i := range len(member) {
 		switch c := member[i]; {
@@ -83,31 +69,10 @@ func appendLanguage(dst []byte, member string) ([]byte, int) {
 			dst = append(dst, c)
 		}
 	}
-	i := bytes.Index(dst[start:], []byte(";q="))
-	if i < 0 {
-		return dst, 1000
-	}
-	weight, ok := parseWeight(dst[start+i+len(";q="):])
-	if ok && weight == 1000 {
-		dst = dst[:start+i]
-	}
-	return dst, weight
-}
-
-// parseWeight reads a qvalue in thousandths (RFC 9110 §12.4.2). One that is none comes last.
-func parseWeight(s []byte) (weight int, ok bool) {
-	if len(s) == 0 || len(s) > len("0.000") || s[0] != '0' && s[0] != '1' || len(s) > 1 && s[1] != '.' {
-		return -1, false
-	}
-	weight = int(s[0]-'0') * 1000
-	for i, unit := 2, 100; i < len(s); i, unit = i+1, unit/10 {
-		if s[i] < '0' || s[i] > '9' {
-			return -1, false
+	if i := bytes.Index(dst[start:], []byte(";q=1")); i >= 0 {
+		if rest := dst[start+i+len(";q=1"):]; len(rest) == 0 || rest[0] == '.' && len(bytes.Trim(rest[1:], "0")) == 0 {
+			dst = dst[:start+i]
 		}
-		weight += int(s[i]-'0') * unit
 	}
-	if weight > 1000 {
-		return -1, false
-	}
-	return weight, true
+	return dst
 }

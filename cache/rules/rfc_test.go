@@ -314,7 +314,7 @@ func TestLanguages(t *testing.T) {
 	f("en;q=0.5", "en;q=0.6", false)
 	f("en", "en, de", false)
 	f("en, en", "en", false)
-	f("en;q=x, de", "de, en;q=x", true) // no weight comes last
+	f("en;q=x, de", "de, en;q=x", true)
 	f("en;q=x", "en", false)
 	f(strings.Repeat("en,", 16)+"de", "de,"+strings.Repeat("en,", 16), false) // more than are put in order
 	v := rules.NewVariant(fields("Accept-Language: de", "Accept-Language: , en"), fields("Vary: Accept-Language"))

@@ -103,18 +103,17 @@ func (v Variant) Size() int64 {
 	return int64(n)
 }
 
-// AppendValue appends the value of a request field as a key has it and says whether there is one: lines are joined, Accept-Encoding becomes
-// what AppendCodings makes of it, and Accept and Accept-Language are normalised as for Vary. Everything else is as it was sent, since a key
-// that is stricter than the origin costs a fetch and one that is laxer poisons.
+// AppendValue appends the value of a request field as a key has it and says whether there is one: Accept-Encoding as AppendCodings makes
+// it, everything else as it was sent, lines joined. A key that is stricter than the origin costs a fetch, one that is laxer poisons.
 func AppendValue(dst []byte, fields httpwire.Fields, id httpwire.ID, name string) ([]byte, bool) {
-	if id == httpwire.AcceptEncoding || isList(id) {
-		return appendSelecting(dst, fields, id, name)
+	if id == httpwire.AcceptEncoding {
+		return AppendCodings(dst, fields, AllCodings)
 	}
 	return appendLines(dst, fields, id, name, false)
 }
 
 // appendSelecting appends the normalised value of a field that Vary names and says whether there is one (RFC 9111 §4.1): Accept-Encoding
-// is the set of codings it accepts, languages are in the order of their weights, and of Accept, and of fields that nobody here knows, the
+// is the set of codings it accepts, languages are in one order, and of Accept, and of fields that nobody here knows, the
 // whitespace around commas goes. Of known fields that are no lists, credentials and names of clients among them, nothing goes.
 func appendSelecting(dst []byte, fields httpwire.Fields, id httpwire.ID, name string) ([]byte, bool) {
 	switch {
@@ -174,9 +173,4 @@ func appendMembers(dst []byte, line string) []byte {
 		dst = append(dst, c)
 	}
 	return dst
-}
-
-// isList names the known fields that are lists.
-func isList(id httpwire.ID) bool {
-	return id == httpwire.Accept || id == httpwire.AcceptLanguage
 }
