@@ -98,6 +98,15 @@ func FuzzSpellings(f *testing.F) {
 		if quotes := strings.IndexByte(other, '"') >= 0; !quotes && !v.Match(wide) {
 			t.Errorf("%q does not match itself with whitespace: %s", other, v)
 		}
+		// What is at rest is compared as what is in use.
+		all := append(append(languages(one, two), spelled...), httpwire.Field{ID: httpwire.Cookie, Name: "Cookie", Value: two})
+		v = rules.NewVariant(all, fields("Vary: Accept-Language, X-A, Cookie, X-None"))
+		code := rules.AppendVariant(nil, v)
+		for _, request := range []httpwire.Fields{all, append(languages(two, one), wide...), append(languages(one), all[2:]...), spelled, nil} {
+			if got, want := rules.MatchVariant(code, request), v.Match(request); got != want {
+				t.Errorf("%s for %v: %v at rest, %v in use", v, request, got, want)
+			}
+		}
 	})
 }
 
