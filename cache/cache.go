@@ -21,7 +21,8 @@
 //   - A targeted field is passed on (RFC 9213 §3). One that is empty or no dictionary is as if it were absent.
 //   - What was never fresh is served stale only where the response itself says so, not by the policy's windows.
 //   - A guess at freshness (RFC 9111 §4.2.2) is not made for requests with Cookie or Authorization.
-//   - Accept-Encoding is compared and forwarded as the set of known codings it accepts.
+//   - Accept-Encoding is compared and forwarded as the set of known codings it accepts; Accept-Language is compared by weight, and fields
+//     that are not known without the whitespace around commas (RFC 9111 §4.1). docs/cache.md lists every choice.
 //   - A 304 without a validator is about the one response it was asked about (RFC 9111 §4.3.4 leaves it out).
 //   - s-maxage, must-revalidate and proxy-revalidate forbid stale answers (RFC 9111 §4.2.4), also where the same response
 //     allows stale-while-revalidate.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -54,6 +55,48 @@ func TestR16OneFetch(t *testing.T) {
 		wg.Wait()
 		if o.n.Load() != 1 || misses.Load() != 1 || others.Load() != 999 {
 			t.Errorf("%d fetches, %d misses, %d others", o.n.Load(), misses.Load(), others.Load())
+		}
+	})
+}
+
+// TestR16OneFetchForEachWindow: however a thousand clients come, none of them makes the origin answer twice for one lifetime.
+func TestR16OneFetchForEachWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const lifetime, windows = 10 * time.Second, 6
+		s := newStore(t, 64<<20)
+		var mu sync.Mutex
+		var began []time.Time // of each fetch
+		o := &originFunc{f: func(_ context.Context, h *httpwire.Head, n int) (*httpwire.Response, error) {
+			mu.Lock()
+			began = append(began, time.Now())
+			mu.Unlock()
+			time.Sleep(300 * time.Millisecond)
+			if n%2 == 0 && h.Fields.Has(httpwire.IfNoneMatch) {
+				return message(`304 | Cache-Control: max-age=10 | ETag: "1"`), nil
+			}
+			return message(`200 body | Cache-Control: max-age=10 | ETag: "1"`), nil
+		}}
+		start := time.Now()
+		var wg sync.WaitGroup
+		for i := range 1000 {
+			wg.Go(func() {
+				r := rand.New(rand.NewPCG(uint64(i), 0))
+				for time.Since(start) < windows*lifetime {
+					if g := serve(t, s, get("/"), o); g.body != "body" || g.err != nil {
+						t.Errorf("%q %v", g.body, g.err)
+					}
+					time.Sleep(time.Duration(r.IntN(4000)) * time.Millisecond)
+				}
+			})
+		}
+		wg.Wait()
+		for i := 1; i < len(began); i++ {
+			if d := began[i].Sub(began[i-1]); d < lifetime {
+				t.Errorf("fetch %d began %v after the one before", i, d)
+			}
+		}
+		if len(began) < windows-1 || len(began) > windows+1 {
+			t.Errorf("%d fetches for %d lifetimes", len(began), windows)
 		}
 	})
 }

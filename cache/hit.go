@@ -47,8 +47,8 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 	return s.respond(context.Background(), &result, req, w, source{head: h, object: o, age: result.Age, stored: true}), result, true
 }
 
-// fresh finds a response at rest that answers a request as it is, with the shard's lock held; nil: there is none. Of several it is the newest
-// (RFC 9111 §4.1).
+// fresh finds a response at rest that answers a request as it is, with the shard's lock held; nil: there is none. Of several it is the one that
+// group.find would select.
 func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.Time) (p *packed, view record.View, f rules.Freshness) {
 	var best uint32
 	for id := sh.packed.First(hash); id != 0; id = sh.packed.Next(id) {
@@ -56,7 +56,7 @@ func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.
 		if p.entry != 0 {
 			continue
 		}
-		if v := sh.view(p); v.Key() == string(key) && v.Match(req.Head.Fields) && (best == 0 || v.Received() > view.Received()) {
+		if v := sh.view(p); v.Key() == string(key) && v.Match(req.Head.Fields) && (best == 0 || before(v, view)) {
 			best, view = id, v
 		}
 	}
@@ -70,6 +70,14 @@ func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.
 		return nil, view, f // it is to be encoded first
 	}
 	return sh.packed.At(best), view, f
+}
+
+// before reports whether a rather than b is selected when a request matches both.
+func before(a, b record.View) bool {
+	if a.Varies() != b.Varies() {
+		return a.Varies()
+	}
+	return a.Received() > b.Received()
 }
 
 // stands reports whether no purge has hit a response at rest, as entry.alive does.

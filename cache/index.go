@@ -127,14 +127,18 @@ func (sh *shard) tidy(g *group) {
 	}
 }
 
-// find selects the stored response for a request: of those whose variant matches, the newest (RFC 9111 §4.1).
-func (g *group) find(fields httpwire.Fields) *entry {
+// find selects the stored response for a request: of those whose variant matches, the newest that has a Vary, since some resources
+// leave it out of their default response, else the newest (RFC 9111 §4.1).
+func (g *group) find(fields httpwire.Fields) (plain *entry) {
 	for _, e := range g.entries {
-		if e.variant.Match(fields) && e.alive() {
-			return e
+		if (plain == nil || len(e.variant) > 0) && e.variant.Match(fields) && e.alive() {
+			if len(e.variant) > 0 {
+				return e
+			}
+			plain = e
 		}
 	}
-	return nil
+	return plain
 }
 
 // insert adds an entry that holds a reference to its object. It replaces those that the same request selects, unless one of

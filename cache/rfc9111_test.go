@@ -63,6 +63,50 @@ func Test304OfAnother(t *testing.T) {
 	})
 }
 
+// TestDefaultWithoutVary: a response that leaves Vary out does not hide the variants of others (RFC 9111 §4.1).
+func TestDefaultWithoutVary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t, 64<<20)
+		o := script("200 german | Cache-Control: max-age=60 | Vary: Accept-Language", "200 default | Cache-Control: max-age=90", "200 new | Cache-Control: max-age=60")
+		german := func() *cache.Request { return get("/", "Accept-Language: de") }
+		want(t, s, german(), o, "german", cache.Miss)
+		time.Sleep(time.Second)
+		want(t, s, get("/"), o, "default", cache.Miss)
+		for range 2 { // in use, and at rest
+			want(t, s, german(), o, "german", cache.Hit)
+			want(t, s, get("/"), o, "default", cache.Hit)
+			want(t, s, get("/", "Accept-Language: fr"), o, "default", cache.Hit)
+			synctest.Wait()
+		}
+		time.Sleep(time.Minute)
+		want(t, s, german(), o, "new", cache.Expired) // it takes the place of both
+		want(t, s, get("/"), o, "new", cache.Hit)
+	})
+}
+
+// TestConfirmedFields: what a 304 says counts for its own client and for later ones, the coding of the stored bytes aside
+// (RFC 9111 §3.2).
+func TestConfirmedFields(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(t, 1<<20)
+		o := script(`200 one | Cache-Control: max-age=1 | ETag: "1" | Content-Type: text/plain | X-Kept: 1 | X-A: 1`,
+			`304 | ETag: "1" | Cache-Control: max-age=60 | Content-Type: text/html | Content-Encoding: gzip | Content-Length: 99 | X-A: 2 | X-New: 1`)
+		want(t, s, get("/"), o, "one", cache.Miss)
+		time.Sleep(2 * time.Second)
+		for _, outcome := range []cache.Outcome{cache.Revalidated, cache.Hit} {
+			g := want(t, s, get("/"), o, "one", outcome)
+			for name, value := range map[string]string{"Content-Type": "text/html", "Content-Encoding": "", "X-Kept": "1", "X-A": "2", "X-New": "1"} {
+				if got := field(g, name); got != value {
+					t.Errorf("%s: %s is %q, want %q", outcome, name, got, value)
+				}
+			}
+			if g.resp.Length != 3 {
+				t.Errorf("%s: length %d", outcome, g.resp.Length)
+			}
+		}
+	})
+}
+
 // TestNoCache: stored, and validated on every use, by each request for itself (RFC 9111 §5.2.2.4).
 func TestNoCache(t *testing.T) {
 	s := newStore(t, 1<<20)

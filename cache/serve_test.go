@@ -38,6 +38,8 @@ func TestConditionalHit(t *testing.T) {
 	f(304, `If-None-Match: "0", W/"1"`)
 	f(304, `If-None-Match: "0"`, `If-None-Match: "1"`)
 	f(304, `If-None-Match: *`)
+	f(304, `If-None-Match: , ,"0" ,, "1",`) // empty members of a list
+	f(200, `If-None-Match: "0" "1"`)
 	f(200, `If-None-Match: "2"`)
 	f(200, `If-None-Match: 1`)
 	f(200, `If-None-Match: "2"`, "If-Modified-Since: "+date(later)) // If-None-Match decides
@@ -45,6 +47,7 @@ func TestConditionalHit(t *testing.T) {
 	f(304, "If-Modified-Since: "+date(later))
 	f(200, "If-Modified-Since: "+date(modified.Add(-time.Second)))
 	f(200, "If-Modified-Since: tomorrow")
+	f(200, "If-Modified-Since: "+date(later), "If-Modified-Since: "+date(later)) // more than one is none (RFC 9110 §13.1.3)
 }
 
 // TestConditionalMiss: a fill is whole and unconditional, whatever its first client has (RFC 9111 §4.3.1).

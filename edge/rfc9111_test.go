@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -45,6 +46,7 @@ const (
 	again   = "again"     // the origin was asked, without conditions
 	checked = "checked"   // the origin was asked whether the stored one holds, and it does
 	joined  = "processed" // 206, 304 or 416 from the store
+	empty   = "empty"     // from the store, and without a body
 )
 
 // row is one rule: the origin's answer, two requests or more, and what the last one gets.
@@ -65,7 +67,9 @@ func with(fields ...string) []string { return fields }
 
 // rfcTable has the MUSTs and SHOULDs that bind a shared cache and can be seen from outside without waiting. Arithmetic that needs a clock is
 // in cache/rules and in the scripts of cache.
-var rfcTable = []row{
+var rfcTable = slices.Concat(rfcRows, oddRows)
+
+var rfcRows = []row{
 	// RFC 9111
 	{"3 explicit freshness", "", 0, fresh, nil, nil, nil, stored},
 	{"3 no freshness", "", 0, with("ETag: \"a\""), nil, nil, nil, again},
@@ -199,13 +203,22 @@ func threeClients(t *testing.T, n *node) map[string]http.RoundTripper {
 // ask makes one request of a row.
 func ask(t *testing.T, n *node, rt http.RoundTripper, path string, fields []string) (*http.Response, string) {
 	t.Helper()
+	response, body, err := n.try(t.Context(), rt, path, fields)
+	if err != nil {
+		t.Fatalf("%s %q: %v", path, fields, err)
+	}
+	return response, body
+}
+
+// try is ask for goroutines of a test.
+func (n *node) try(ctx context.Context, rt http.RoundTripper, path string, fields []string) (*http.Response, string, error) {
 	method := http.MethodGet
 	if len(fields) > 0 && !strings.Contains(fields[0], ": ") {
 		method, fields = fields[0], fields[1:]
 	}
-	request, err := http.NewRequestWithContext(t.Context(), method, "https://"+n.Addr("https", 0).String()+path, nil)
+	request, err := http.NewRequestWithContext(ctx, method, "https://"+n.Addr("https", 0).String()+path, nil)
 	if err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
 	request.Host = "www.example.org"
 	for _, line := range fields {
@@ -214,14 +227,11 @@ func ask(t *testing.T, n *node, rt http.RoundTripper, path string, fields []stri
 	}
 	response, err := rt.RoundTrip(request)
 	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
+		return nil, "", err
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatalf("%s %s: %v", method, path, err)
-	}
-	return response, string(body)
+	return response, string(body), err
 }
 
 // TestC25RFC9111OverThreeProtocols is the table through a whole node, over HTTP/1.1, HTTP/2 and HTTP/3 (attack row C25).
@@ -242,6 +252,8 @@ func TestC25RFC9111OverThreeProtocols(t *testing.T) {
 				switch r.want {
 				case stored:
 					ok = strings.HasPrefix(status, "eu1; hit; ") && (body == "0123" || len(r.last) > 0 && r.last[0] == "HEAD")
+				case empty:
+					ok = strings.HasPrefix(status, "eu1; hit; ") && body == "" && response.StatusCode == r.status
 				case joined:
 					ok = strings.HasPrefix(status, "eu1; hit; ") && response.StatusCode != 200
 				case checked:
@@ -293,11 +305,14 @@ func TestErrorObjects(t *testing.T) {
 	}
 }
 
-// TestInformationalResponsesAreForwarded: 103 comes through, on a fetch for the store and on one that is not (RFC 9110 section 15.2).
+// TestInformationalResponsesAreForwarded: 102 and 103 come through, on a fetch for the store and on one that is not, and leave nothing in
+// what is stored (RFC 9110 section 15.2).
 func TestInformationalResponsesAreForwarded(t *testing.T) {
 	o := newOrigin(t, "web", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusProcessing)
 		w.Header().Set("Link", "</a.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
+		w.Header().Del("Link")
 		w.Header().Set("Cache-Control", "max-age=60")
 		_, _ = io.WriteString(w, "body")
 	})
@@ -323,8 +338,14 @@ func TestInformationalResponsesAreForwarded(t *testing.T) {
 			}
 			body, _ := io.ReadAll(response.Body)
 			response.Body.Close()
-			if len(hints) != 1 || hints[0] != "103 </a.css>; rel=preload" || string(body) != "body" {
+			if !slices.Equal(hints, []string{"102 ", "103 </a.css>; rel=preload"}) || string(body) != "body" {
 				t.Errorf("%s %s: hints %q, body %q", proto, method, hints, body)
+			}
+			if fields != nil {
+				continue
+			}
+			if response, _ := ask(t, n, rt, "/hints/"+proto, nil); !strings.HasPrefix(response.Header.Get("Cache-Status"), "eu1; hit") || response.Header.Get("Link") != "" {
+				t.Errorf("%s: stored with %q", proto, response.Header)
 			}
 		}
 	}

@@ -157,7 +157,7 @@ func TestTheOriginsOwnCodingIsKept(t *testing.T) {
 }
 
 // The origin is asked for the identity, once, whatever clients accept (attack row R15).
-func TestOddAcceptEncodingsMakeNoVariants(t *testing.T) {
+func TestR15OddAcceptEncodingsMakeNoVariants(t *testing.T) {
 	o := newRecorder(t, textOrigin)
 	e := newEdge(t, compressSite, o)
 	for i := range 200 {

@@ -59,6 +59,12 @@ func (v View) Fresh(epoch time.Time) rules.Freshness {
 // Match reports whether a request selects the response's variant. It does not allocate for values of ordinary length.
 func (v View) Match(request httpwire.Fields) bool { return rules.MatchVariant(v.variant(), request) }
 
+// Varies reports whether the response has a variant that does not match every request.
+func (v View) Varies() bool {
+	n, _, _ := count(v.variant())
+	return n > 0
+}
+
 // Variant is the variant; it shares no memory with the record.
 func (v View) Variant() rules.Variant {
 	variant, _, _ := rules.ParseVariant(v.variant())

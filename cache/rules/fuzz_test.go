@@ -68,6 +68,48 @@ func FuzzVary(f *testing.F) {
 	})
 }
 
+// FuzzSpellings: a normalised value is normal, the order of lines of languages does not count, and outside quotes whitespace around commas
+// does not.
+func FuzzSpellings(f *testing.F) {
+	f.Add("en-GB, de;q=0.5", "FR ; q=1.0", `a, "b, c"`)
+	f.Add("a;q=", "b;q=0.9999", `"\", ,`)
+	f.Fuzz(func(t *testing.T, one, two, other string) {
+		languages := func(lines ...string) httpwire.Fields {
+			var h httpwire.Fields
+			for _, line := range lines {
+				h.Add(httpwire.AcceptLanguage, line)
+			}
+			return h
+		}
+		vary := fields("Vary: Accept-Language, X-A")
+		v := rules.NewVariant(languages(one, two), vary)
+		if strings.Count(one+two, ",") < 14 && !v.Match(languages(two, one)) {
+			t.Errorf("%q and %q: %s", one, two, v)
+		}
+		only := fields("Vary: Accept-Language")
+		if normal, is := strings.CutPrefix(rules.NewVariant(languages(one, two), only).String(), "accept-language: "); is {
+			if again := rules.NewVariant(languages(normal), only).String(); again != "accept-language: "+normal {
+				t.Errorf("%q becomes %q and then %q", one, normal, again)
+			}
+		}
+		spelled := httpwire.Fields{{Name: "x-a", Value: other}}
+		v = rules.NewVariant(spelled, vary)
+		wide := httpwire.Fields{{Name: "X-A", Value: " " + strings.ReplaceAll(other, ",", "\t, ")}}
+		if quotes := strings.IndexByte(other, '"') >= 0; !quotes && !v.Match(wide) {
+			t.Errorf("%q does not match itself with whitespace: %s", other, v)
+		}
+		// What is at rest is compared as what is in use.
+		all := append(append(languages(one, two), spelled...), httpwire.Field{ID: httpwire.Cookie, Name: "Cookie", Value: two})
+		v = rules.NewVariant(all, fields("Vary: Accept-Language, X-A, Cookie, X-None"))
+		code := rules.AppendVariant(nil, v)
+		for _, request := range []httpwire.Fields{all, append(languages(two, one), wide...), append(languages(one), all[2:]...), spelled, nil} {
+			if got, want := rules.MatchVariant(code, request), v.Match(request); got != want {
+				t.Errorf("%s for %v: %v at rest, %v in use", v, request, got, want)
+			}
+		}
+	})
+}
+
 func FuzzRange(f *testing.F) {
 	for _, s := range []string{"bytes=0-1", "bytes=-5", "bytes=9-", "bytes=1-2,3-4", "BYTES=0-0", "bytes=18446744073709551615-"} {
 		f.Add(s, int64(100))

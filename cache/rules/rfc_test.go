@@ -258,10 +258,11 @@ func TestDescribes(t *testing.T) {
 	f(false, 5, `ETag: "b"`)
 	f(true, 5, `ETag: "a"`, "Last-Modified: x")
 	f(false, 5, `ETag: "a"`, "Last-Modified: y")
+	f(false, -1, `ETag: "a"`, "Content-Encoding: gzip") // another coding is another body
 }
 
-// TestCodings: Accept-Encoding is the set of known codings that it allows (RFC 9110 §12.5.3, attack row R15).
-func TestCodings(t *testing.T) {
+// TestR15Codings: Accept-Encoding is the set of known codings that it allows (RFC 9110 §12.5.3).
+func TestR15Codings(t *testing.T) {
 	f := func(want string, lines ...string) {
 		t.Helper()
 		value, present := rules.AppendValue(nil, fields(lines...), httpwire.AcceptEncoding, "accept-encoding")
@@ -295,7 +296,7 @@ func TestCodings(t *testing.T) {
 	}
 }
 
-// TestLanguages: case and whitespace of language ranges do not matter, order and weight do (RFC 9111 §4.1).
+// TestLanguages: case, whitespace and order of language ranges do not matter, weights do (RFC 9111 §4.1, RFC 9110 §12.5.4).
 func TestLanguages(t *testing.T) {
 	f := func(a, b string, match bool) {
 		t.Helper()
@@ -305,6 +306,19 @@ func TestLanguages(t *testing.T) {
 		}
 	}
 	f("en-GB, de;q=0.5", "EN-gb,de; q=0.5", true)
-	f("en, de", "de, en", false)
+	f("en, de", "de, en", true)
+	f("en;q=1.0, de;q=1", "de, en", true)
+	f("fr;q=0.5, de, *;q=0.1", "de, *;q=0.1, fr;q=0.50", false) // a weight spelled in another way is another value
+	f("fr;q=0.5, de, *;q=0.1", "de, *;q=0.1, fr;q=0.5", true)
+	f("en;q=0.5, de", "en, de;q=0.5", false)
 	f("en;q=0.5", "en;q=0.6", false)
+	f("en", "en, de", false)
+	f("en, en", "en", false)
+	f("en;q=x, de", "de, en;q=x", true)
+	f("en;q=x", "en", false)
+	f(strings.Repeat("en,", 16)+"de", "de,"+strings.Repeat("en,", 16), false) // more than are put in order
+	v := rules.NewVariant(fields("Accept-Language: de", "Accept-Language: , en"), fields("Vary: Accept-Language"))
+	if got := v.String(); got != "accept-language: de,en" || !v.Match(fields("Accept-Language: en, de")) {
+		t.Error(got)
+	}
 }

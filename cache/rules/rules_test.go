@@ -183,10 +183,18 @@ func TestParseDate(t *testing.T) {
 			t.Errorf("%q: %v %v", s, got, ok)
 		}
 	}
+	for _, s := range []string{"sun, 06 nov 1994 08:49:37 gmt", "SUNDAY, 06-NOV-94 08:49:37 gMT", "SUN NOV  6 08:49:37 1994"} { // RFC 9111 §4.2
+		if got, ok := rules.ParseDate(s, now); !ok || !got.Equal(want) {
+			t.Errorf("%q: %v %v", s, got, ok)
+		}
+	}
 	if got, ok := rules.ParseDate("Sunday, 06-Nov-70 08:49:37 GMT", now); !ok || got.Year() != 2070 {
 		t.Errorf("two-digit year within 50 years: %v %v", got, ok)
 	}
-	for _, s := range []string{"", "0", "-1", "now", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 Nov 1994 08:49:37 +0000",
+	for _, s := range []string{"", "0", "-1", "now", ",", " GMT", ", GMT", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 94 08:49:37 GMT",
+		"Sun, 06-Nov-1994 08:49:37 GMT", "Sun, 06  Nov  1994 08:49:37 GMT", "Sun, 06 Nov 1994 08.49.37 GMT", "Sun 06 Nov 1994 08:49:37 GMT",
+		"Sun, 06 Nov 1994 8:49:37 GMT", "Sun Nov  6 08:49:37 1994 GMT", "Sun, 06 Nov 1994 08:49:37 GMT, Sun, 06 Nov 1994 08:49:37 GMT",
+		"Sun, 06 Nov 1994 08:49:37 EST", "Sun, 06 Nov 1994 08:49:37 UTC", "Sun, 06 Nov 1994 08:49:37 +0000",
 		"Sun, 06 Nov 1994 08:49:37.5 GMT", "06 Nov 1994 08:49:37 GMT", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 8:49:37 GMT "} {
 		if got, ok := rules.ParseDate(s, now); ok {
 			t.Errorf("%q is no date, got %v", s, got)
@@ -197,7 +205,7 @@ func TestParseDate(t *testing.T) {
 // TestUpdate is RFC 9111 §3.2.
 func TestUpdate(t *testing.T) {
 	stored := fields("Date: a", `ETag: "1"`, "Content-Type: text/plain", "X-A: 1", "X-A: 2", "X-Keep: k", "Cache-Control: max-age=1")
-	got := rules.Update(stored, fields("Date: b", "Content-Type: x/y", "Content-Length: 9", "Content-Encoding: gzip", "x-a: 3",
+	got := rules.Update(stored, fields("Date: b", "Content-Type: x/y", "Content-Length: 9", "Content-Encoding: gzip", "x-a: 3", "Content-Range: c",
 		"Connection: close, X-Hop", "X-Hop: 1", "Cache-Control: max-age=2", "Age: 4", "X-New: n"), time.Now())
 	f := func(name, want string) {
 		t.Helper()
@@ -206,7 +214,8 @@ func TestUpdate(t *testing.T) {
 		}
 	}
 	f("Date", "b")
-	f("Content-Type", "text/plain")
+	f("Content-Type", "x/y")
+	f("Content-Range", "c")
 	f("Content-Length", "")
 	f("Content-Encoding", "")
 	f("X-A", "3")
@@ -227,10 +236,12 @@ func TestUpdate(t *testing.T) {
 	if v, _ := stored.Lookup("Date"); v != "a" {
 		t.Error("the stored fields were changed")
 	}
+	got = rules.Update(append(stored, fields("Content-Encoding: x")...), fields("Content-Encoding: y"), time.Now())
+	f("Content-Encoding", "y") // corrected, not brought in
 }
 
-// TestVary is RFC 9111 §4.1 (attack row C13).
-func TestVary(t *testing.T) {
+// TestC13Vary is RFC 9111 §4.1: what selects a variant, over lines, spellings, and absence.
+func TestC13Vary(t *testing.T) {
 	f := func(vary string, stored, asked []string, match bool) {
 		t.Helper()
 		v := rules.NewVariant(fields(stored...), fields("Vary: "+vary))
@@ -245,7 +256,55 @@ func TestVary(t *testing.T) {
 	f("Accept-Encoding", nil, []string{"Accept-Encoding: "}, false) // missing is not empty
 	f("X-A", []string{"X-A: 1"}, []string{"x-a: 1"}, true)
 	f("X-A", []string{"X-A: a, b"}, []string{"X-A: a", "X-A: b"}, true)
-	f("X-A", []string{"X-A: a,b"}, []string{"X-A: a, b"}, false) // not known to be a list
+	f("X-A", []string{"X-A: a,b"}, []string{"X-A: a\t, b "}, true) // whitespace around commas
+	f("X-A", []string{"X-A: a b"}, []string{"X-A: a  b"}, false)
+	f("X-A", []string{"X-A: a,,b"}, []string{"X-A: a,b"}, false)              // not known to be a list
+	f("X-A", []string{`X-A: "a,b"`}, []string{`X-A: "a, b"`}, false)          // within quotes
+	f("X-A", []string{`X-A: "a\", b", c`}, []string{`X-A: "a\", b",c`}, true) // and after them
+	f("X-A", []string{`X-A: "a\", b", c`}, []string{`X-A: "a\",b",c`}, false) // an escaped quote ends nothing
+	f("X-A", []string{`X-A: "a, b`}, []string{`X-A: "a,b`}, false)            // a quote that does not end
+	f("X-A", []string{"X-A: a", "X-A: "}, []string{"X-A: a"}, false)          // an empty line is a member
+	f("X-A", []string{"X-A: A"}, []string{"X-A: a"}, false)                   // case is the field's own
+	f("Cookie", []string{"Cookie: a=b,c"}, []string{"Cookie: a=b, c"}, false) // C18: no list
+	f("User-Agent", []string{"User-Agent: a,b"}, []string{"User-Agent: a, b"}, false)
+	f("Authorization", []string{"Authorization: a,b"}, []string{"Authorization: a, b"}, false)
+	f("Accept", []string{"Accept: text/html, */*"}, []string{"Accept: text/html,*/*"}, true)
+	f("x-a", []string{"X-A: 1"}, []string{"x-A: 1"}, true)
 	f("X-A, Accept", []string{"X-A: 1", "Accept: x"}, []string{"X-A: 1", "Accept: y"}, false)
 	f("", []string{"X-A: 1"}, nil, true)
+	f(", X-A ,", []string{"X-A: 1"}, nil, false)
+}
+
+// TestMatchAllocatesNothing: comparing what Vary names is on the way of every hit.
+func TestMatchAllocatesNothing(t *testing.T) {
+	request := fields("Accept-Language: de;q=0.5, en-GB, fr;q=0.7", "X-A: a ,  b", "Accept-Encoding: br, gzip", "Accept: text/html , */*", "Cookie: a=b")
+	v := rules.NewVariant(request, fields("Vary: Accept-Language, X-A, Accept-Encoding, Accept, Cookie"))
+	if n := testing.AllocsPerRun(100, func() {
+		if !v.Match(request) {
+			t.Error("a request does not match itself")
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestKeysAreExact: what is in the key by the operator's word is compared as sent, whatever Vary would make of it (attack row C04).
+func TestKeysAreExact(t *testing.T) {
+	f := func(name string, lines ...string) (value string) {
+		t.Helper()
+		got, _ := rules.AppendValue(nil, fields(lines...), httpwire.Identify(name), name)
+		return string(got)
+	}
+	if a, b := f("X-A", "X-A: a,b"), f("X-A", "X-A: a, b"); a == b {
+		t.Errorf("%q is %q", a, b)
+	}
+	if a, b := f("X-A", "X-A: a, b"), f("X-A", "X-A: a", "X-A: b"); a != b {
+		t.Errorf("%q is not %q", a, b) // RFC 9110 §5.3
+	}
+	if a, b := f("Accept-Language", "Accept-Language: en, de"), f("Accept-Language", "Accept-Language: de, en"); a == b {
+		t.Errorf("%q is %q", a, b)
+	}
+	if a, b := f("Accept-Encoding", "Accept-Encoding: br, gzip"), f("Accept-Encoding", "Accept-Encoding: gzip;q=0.5,BR"); a != b {
+		t.Errorf("%q is not %q", a, b)
+	}
 }

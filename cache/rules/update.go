@@ -44,11 +44,16 @@ func perConnection(f *httpwire.Field, fields httpwire.Fields) bool {
 	return false
 }
 
-// Update returns stored freshened by a 304 (RFC 9111 §3.2): each field of the 304 replaces the stored ones of that name, except
-// those that are not stored, hidden ones among them, and those that describe the body, which stays. Neither argument is changed.
+// Update returns stored freshened by a 304 (RFC 9111 §3.2): each field of the 304 replaces the stored ones of that name, or is new,
+// except those that are not stored, hidden ones among them. Neither argument is changed.
+//
+// A 304 may correct a Content-Encoding and not bring one in: encoded forms are made of bodies that have none, and the bytes stay what
+// they are. The RFC leaves such a field out where the integrity of what is stored depends on it.
 func Update(stored, notModified httpwire.Fields, received time.Time, hidden ...string) httpwire.Fields {
 	fresh := KeepFields(notModified, received, hidden...)
-	fresh.Filter(func(f *httpwire.Field) bool { return !ofBody(f) })
+	if !stored.Has(httpwire.ContentEncoding) {
+		fresh.Del(httpwire.ContentEncoding)
+	}
 	updated := make(httpwire.Fields, 0, len(stored)+len(fresh))
 	for i := range stored {
 		if !hasField(fresh, &stored[i]) {
@@ -56,11 +61,6 @@ func Update(stored, notModified httpwire.Fields, received time.Time, hidden ...s
 		}
 	}
 	return append(updated, fresh...).Clone()
-}
-
-// ofBody names the fields whose stored value belongs to the stored body (RFC 9111 §3.2).
-func ofBody(f *httpwire.Field) bool {
-	return f.ID == httpwire.ContentEncoding || f.ID == httpwire.ContentType || f.ID == httpwire.ContentRange
 }
 
 func hasField(fields httpwire.Fields, like *httpwire.Field) bool {

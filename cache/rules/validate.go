@@ -48,10 +48,10 @@ func Confirms(notModified, stored httpwire.Fields) bool {
 	return true
 }
 
-// Describes reports whether the 200 response to HEAD is about a stored response to GET (RFC 9111 §4.3.5): it has the same validators
-// and length, as far as it has any.
+// Describes reports whether the 200 response to HEAD is about a stored response to GET (RFC 9111 §4.3.5): it has the same validators,
+// length and coding, as far as it has any. Another coding is another representation, and its name must not be put on the stored bytes.
 func Describes(head httpwire.Fields, headLength int64, stored httpwire.Fields, length int64) bool {
-	for _, id := range [...]httpwire.ID{httpwire.ETag, httpwire.LastModified} {
+	for _, id := range [...]httpwire.ID{httpwire.ETag, httpwire.LastModified, httpwire.ContentEncoding} {
 		v, ok := head.Get(id)
 		own, has := stored.Get(id)
 		if ok && (!has || own != v) {
@@ -73,7 +73,7 @@ func NotModified(request, stored httpwire.Fields, received time.Time) bool {
 		}
 		return false
 	}
-	v, ok := request.Get(httpwire.IfModifiedSince)
+	v, ok := request.Joined(httpwire.IfModifiedSince) // more than one is no date, and ignored (RFC 9110 §13.1.3)
 	if !ok {
 		return false
 	}
@@ -99,6 +99,7 @@ func matchesTag(line, tag string) bool {
 	if line == "*" {
 		return true
 	}
+	line = strings.TrimLeft(line, ", \t") // empty members of a list (RFC 9110 §5.6.1)
 	for line != "" {
 		n := tagLen(line)
 		if n == 0 {

@@ -57,9 +57,9 @@ func MatchVariant(b []byte, request httpwire.Fields) bool {
 		var value []byte
 		var has bool
 		if id == httpwire.Other {
-			value, has = AppendValue(buf[:0], request, id, string(name))
+			value, has = appendSelecting(buf[:0], request, id, string(name))
 		} else {
-			value, has = AppendValue(buf[:0], request, id, "")
+			value, has = appendSelecting(buf[:0], request, id, "")
 		}
 		if has != present || string(value) != string(want) {
 			return false

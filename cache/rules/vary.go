@@ -10,7 +10,7 @@ import (
 type selector struct {
 	id      httpwire.ID
 	name    string // lower case
-	value   string // normalised, see AppendValue
+	value   string // normalised, see appendSelecting
 	present bool   // absent and empty are different
 }
 
@@ -37,7 +37,7 @@ func NewVariant(request, response httpwire.Fields) Variant {
 			continue
 		}
 		id := httpwire.Identify(name)
-		value, present := AppendValue(nil, request, id, name)
+		value, present := appendSelecting(nil, request, id, name)
 		v = append(v, selector{id: id, name: name, value: string(value), present: present})
 	}
 	return v
@@ -56,7 +56,7 @@ func (v Variant) names(name string) bool {
 func (v Variant) Match(request httpwire.Fields) bool {
 	var buf [256]byte
 	for i := range v {
-		value, present := AppendValue(buf[:0], request, v[i].id, v[i].name)
+		value, present := appendSelecting(buf[:0], request, v[i].id, v[i].name)
 		if present != v[i].present || string(value) != v[i].value {
 			return false
 		}
@@ -68,8 +68,8 @@ func (v Variant) Match(request httpwire.Fields) bool {
 func (v Variant) Same(a, b httpwire.Fields) bool {
 	var bufA, bufB [256]byte
 	for i := range v {
-		x, hasX := AppendValue(bufA[:0], a, v[i].id, v[i].name)
-		y, hasY := AppendValue(bufB[:0], b, v[i].id, v[i].name)
+		x, hasX := appendSelecting(bufA[:0], a, v[i].id, v[i].name)
+		y, hasY := appendSelecting(bufB[:0], b, v[i].id, v[i].name)
 		if hasX != hasY || string(x) != string(y) {
 			return false
 		}
@@ -103,61 +103,74 @@ func (v Variant) Size() int64 {
 	return int64(n)
 }
 
-// AppendValue appends the normalised value of a request field and says whether there is one: lines are joined, Accept-Encoding becomes
-// what AppendCodings makes of it, in fields known to be lists the whitespace around members is dropped, and language ranges, whose case
-// does not matter, are in lower case (RFC 9111 §4.1).
+// AppendValue appends the value of a request field as a key has it and says whether there is one: Accept-Encoding as AppendCodings makes
+// it, everything else as it was sent, lines joined. A key that is stricter than the origin costs a fetch, one that is laxer poisons.
 func AppendValue(dst []byte, fields httpwire.Fields, id httpwire.ID, name string) ([]byte, bool) {
 	if id == httpwire.AcceptEncoding {
 		return AppendCodings(dst, fields, AllCodings)
 	}
-	start, present := len(dst), false
+	return appendLines(dst, fields, id, name, false)
+}
+
+// appendSelecting appends the normalised value of a field that Vary names and says whether there is one (RFC 9111 §4.1): Accept-Encoding
+// is the set of codings it accepts, languages are in one order, and of Accept, and of fields that nobody here knows, the
+// whitespace around commas goes. Of known fields that are no lists, credentials and names of clients among them, nothing goes.
+func appendSelecting(dst []byte, fields httpwire.Fields, id httpwire.ID, name string) ([]byte, bool) {
+	switch {
+	case id == httpwire.AcceptEncoding:
+		return AppendCodings(dst, fields, AllCodings)
+	case id == httpwire.AcceptLanguage:
+		return appendLanguages(dst, fields)
+	case id == httpwire.Accept || id == httpwire.Other:
+		return appendLines(dst, fields, id, name, true)
+	}
+	return appendLines(dst, fields, id, name, false)
+}
+
+// appendLines appends the lines of a field as one line (RFC 9110 §5.3), with or without the whitespace around commas.
+func appendLines(dst []byte, fields httpwire.Fields, id httpwire.ID, name string, tight bool) ([]byte, bool) {
+	present := false
 	for i := range fields {
 		if fields[i].ID != id || id == httpwire.Other && !strings.EqualFold(fields[i].Name, name) {
 			continue
 		}
-		present = true
-		if !isList(id) {
-			if len(dst) > start {
-				dst = append(dst, ", "...)
+		if present {
+			dst = append(dst, ',')
+			if !tight {
+				dst = append(dst, ' ')
 			}
-			dst = append(dst, httpwire.TrimOWS(fields[i].Value)...)
-			continue
 		}
-		for rest, more := fields[i].Value, true; more; {
-			var member string
-			member, rest, more = strings.Cut(rest, ",")
-			if member = httpwire.TrimOWS(member); member == "" {
-				continue
-			}
-			if len(dst) > start {
-				dst = append(dst, ',')
-			}
-			if id == httpwire.AcceptLanguage {
-				dst = appendRange(dst, member)
-			} else {
-				dst = append(dst, member...)
-			}
+		present = true
+		if line := httpwire.TrimOWS(fields[i].Value); tight {
+			dst = appendMembers(dst, line)
+		} else {
+			dst = append(dst, line...)
 		}
 	}
 	return dst, present
 }
 
-// appendRange appends a language range and its weight in lower case and without whitespace (RFC 9110 §12.5.4).
-func appendRange(dst []byte, member string) []byte {
-	for i := range len(member) {
-		switch c := member[i]; {
-		case c == ' ' || c == '\t':
-		case c >= 'A' && c <= 'Z':
-			dst = append(dst, c|0x20)
-		default:
+// appendMembers appends a line without the whitespace around its commas, those within quotes left alone.
+func appendMembers(dst []byte, line string) []byte {
+	quoted, start := false, len(dst)
+	for i := 0; i < len(line); i++ {
+		c := line[i]
+		switch {
+		case quoted && c == '\\' && i+1 < len(line):
 			dst = append(dst, c)
+			i++
+			c = line[i]
+		case c == '"':
+			quoted = !quoted
+		case c == ',' && !quoted:
+			for len(dst) > start && (dst[len(dst)-1] == ' ' || dst[len(dst)-1] == '\t') {
+				dst = dst[:len(dst)-1]
+			}
+			for i+1 < len(line) && (line[i+1] == ' ' || line[i+1] == '\t') {
+				i++
+			}
 		}
+		dst = append(dst, c)
 	}
 	return dst
-}
-
-// isList names the fields whose values are comma-separated lists of parts without quoted commas of any importance: splitting
-// them only decides whether two spellings count as one.
-func isList(id httpwire.ID) bool {
-	return id == httpwire.Accept || id == httpwire.AcceptLanguage
 }
