@@ -221,6 +221,7 @@ func TestA06LinksAreNeverFollowed(t *testing.T) {
 		"hard link":        func(file string) error { return os.Link(outside, file) },
 		"pipe":             pipe,
 		"directory":        func(file string) error { return os.Mkdir(file, 0o700) },
+		"full directory":   func(file string) error { return os.MkdirAll(filepath.Join(file, "more"), 0o700) },
 		"symlink to a directory": func(file string) error {
 			dir := filepath.Dir(file)
 			elsewhere := filepath.Join(filepath.Dir(outside), "elsewhere")
@@ -256,6 +257,9 @@ func TestA06LinksAreNeverFollowed(t *testing.T) {
 					x.Remove(numbered(1), 0)
 					x.put(numbered(2), 0, "m", content(2, 1000)) // goes on
 					x.wants(numbered(2), "m", content(2, 1000))
+					if s := x.Stats(); s.Failing != nil {
+						t.Error(s.Failing)
+					}
 				})
 			})
 		}

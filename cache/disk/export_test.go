@@ -19,7 +19,7 @@ func Intercept(t *Tier, f func(create func() (WriteFile, error)) (WriteFile, err
 
 // Parse reads a whole file as the tier would, and returns what it found. It fails where the tier takes a file for damaged.
 func Parse(b []byte) (key Key, variant uint64, meta, body []byte, err error) {
-	r, meta, err := readRecord(bytes.NewReader(b), int64(len(b)))
+	r, meta, err := readRecord(bytes.NewReader(b), int64(len(b)), make([]byte, firstRead))
 	if err != nil {
 		return Key{}, 0, nil, nil, err
 	}

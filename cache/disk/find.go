@@ -89,10 +89,10 @@ func (t *Tier) open(f *folder, n name, use bool) (*Object, error) {
 		l.sums = &sums{serial: o.rec.serial}
 	}
 	o.sums = l.sums
-	if m, ok := t.metas[n.bare()]; ok {
-		o.meta = m // not written yet
+	if m := t.metas[n.bare()]; m != nil {
+		o.meta = *m // not written yet
 	} else if waiting != nil {
-		o.meta = waiting // written since, maybe after the file was read
+		o.meta = *waiting // written since, maybe after the file was read
 	}
 	if use && !l.removed {
 		t.index.touch(n)
@@ -105,21 +105,23 @@ func (t *Tier) open(f *folder, n name, use bool) (*Object, error) {
 // unreadable is called when a file could not be opened or read. It may have been changed at that moment, so it is looked at once more
 // with its directory locked.
 func (t *Tier) unreadable(f *folder, n name, err error) error {
-	var d damage
-	if !errors.As(err, &d) && !errors.Is(err, fs.ErrNotExist) {
-		if errors.Is(err, os.ErrClosed) {
-			return nil // the folder has just been replaced
-		}
-		t.metrics.readErrors.Inc()
-		return err // such as too many open files: that says nothing about this one
-	}
 	dir := &f.dirs[n.dir()]
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
-	o, err := t.read(f, n)
-	if err == nil {
-		_ = o.file.Close()
-		return nil
+	if errors.Is(err, ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
+		var o *Object
+		if o, err = t.read(f, n); err == nil {
+			_ = o.file.Close()
+			return nil
+		}
+	}
+	switch {
+	case errors.Is(err, ErrCorrupt), errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, os.ErrClosed):
+		return nil // the folder has just been replaced
+	default:
+		t.metrics.readErrors.Inc()
+		return fmt.Errorf("open a stored object: %w", err) // such as too many open files: that says nothing about this one
 	}
 	t.mu.Lock()
 	now, ok := t.index.find(n)
@@ -150,7 +152,9 @@ func (t *Tier) read(f *folder, n name) (*Object, error) {
 		return nil, err
 	}
 	o := &Object{file: file}
-	if o.rec, o.meta, err = readRecord(file, size); err == nil {
+	buf := t.buffers.Get().(*[blockSize]byte)
+	defer t.buffers.Put(buf)
+	if o.rec, o.meta, err = readRecord(file, size, buf[:]); err == nil {
 		is := nameOf(Key{Text: o.rec.key, URL: o.rec.url}, o.rec.variant)
 		if is.pages = uint32(pages(size)); is != n {
 			err = badIdentity
@@ -164,7 +168,7 @@ func (t *Tier) read(f *folder, n name) (*Object, error) {
 }
 
 // enter counts a file as open. It returns nil if the name is not in the index any more. Metadata that wait to be written come with it.
-func (t *Tier) enter(f *folder, n name) (l *live, waiting []byte, err error) {
+func (t *Tier) enter(f *folder, n name) (l *live, waiting *[]byte, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if now, ok := t.index.find(n); !ok || now != n || t.folder != f {
@@ -274,7 +278,7 @@ func (t *Tier) unlink(f *folder, n name) error {
 	if err == nil {
 		err = root.Remove(n.String())
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
+	if err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrExist) { // the last: somebody made a directory of that name
 		return nil
 	}
 	t.mu.Lock()

@@ -48,8 +48,12 @@ func run(path string, f func(*disk.Tier)) {
 func child(path string) {
 	base, _ := strconv.ParseUint(os.Getenv("MERIDIAN_DISK_VERSION"), 10, 64)
 	run(path, func(tier *disk.Tier) {
-		fmt.Println("ready")
-		for version := base; ; version++ {
+		stored := make(chan struct{})
+		body := content(base, 10)
+		tier.Put(item(numbered(0), 2, string(proof(base, sha256.Sum256(body))), body, func() { close(stored) }))
+		<-stored
+		fmt.Println("ready") // to be killed
+		for version := base + 1; ; version++ {
 			k := rand.IntN(killKeys)
 			body := content(version, rand.IntN(1<<uint(rand.IntN(18))))
 			switch rand.IntN(8) {

@@ -23,6 +23,7 @@ const (
 	trustFor  = time.Minute // a verified block is not read again to check it
 	listStep  = 512         // names taken in at a time
 	writeStep = 1 << 20     // bytes written between looks at whether it is still wanted
+	sendLeast = 32 << 10    // bytes: for fewer, copying costs less than giving the file away
 	sendStep  = 16 << 20    // bytes given to the kernel before that is looked at again
 
 	firstBackoff  = time.Second // after a write that failed

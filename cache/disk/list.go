@@ -44,11 +44,11 @@ func (t *Tier) list(f *folder, i int) error {
 	}
 	defer open.Close()
 	for err != io.EOF {
-		var entries []fs.DirEntry
-		if entries, err = open.ReadDir(listStep); err != nil && err != io.EOF {
+		var names []string // os looks at each file to tell its type, which may take the disk a while
+		if names, err = open.Readdirnames(listStep); err != nil && err != io.EOF {
 			return err
 		}
-		for _, file := range t.takeIn(f, i, entries) {
+		for _, file := range t.takeIn(f, i, names) {
 			_ = root.Remove(file) // not in the index: at worst it takes room until the next start
 		}
 	}
@@ -63,17 +63,16 @@ func (t *Tier) list(f *folder, i int) error {
 	return nil
 }
 
-// takeIn adds files to the index. It returns those that are to be removed: what a crash left half written, what is doomed, two files of one
-// object, of which nobody knows the newer, and what has the name of an object and is no file. Names that are not ours are left alone.
-func (t *Tier) takeIn(f *folder, i int, entries []fs.DirEntry) (junk []string) {
+// takeIn adds files to the index. It returns those that are to be removed: what a crash left half written, what is doomed, and two files of one
+// object, of which nobody knows the newer. Names that are not ours are left alone. Whether something is a file is seen when it is opened.
+func (t *Tier) takeIn(f *folder, i int, names []string) (junk []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.folder != f {
 		return nil
 	}
 	d := &f.dirs[i]
-	for _, e := range entries {
-		file := e.Name()
+	for _, file := range names {
 		if strings.HasPrefix(file, temporary) {
 			junk = append(junk, file)
 			continue
@@ -85,7 +84,7 @@ func (t *Tier) takeIn(f *folder, i int, entries []fs.DirEntry) (junk []string) {
 		_, doomed := d.doomed[n.bare()]
 		old, twice := t.index.find(n)
 		switch {
-		case n.dir() != i || !e.Type().IsRegular():
+		case n.dir() != i:
 			t.metrics.corrupt.WithLabelValues(string(badIdentity)).Inc()
 			junk = append(junk, file)
 		case d.none || doomed:

@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -122,8 +123,8 @@ func (o *Object) damaged(err error) error {
 }
 
 // WriteRange writes the bytes of the body from start up to end. A writer that is an io.ReaderFrom is given the file itself, as an
-// *io.LimitedReader of an *os.File, for the blocks that were checked within the last minute, so that the kernel can send them; all other
-// bytes go through memory, and are checked on the way. It returns how many bytes w took. An error that matches ErrCorrupt means that the
+// *io.LimitedReader of an *os.File, for stretches of 32 KiB and more that were checked within the last minute, so that the kernel can send them;
+// all other bytes go through memory, and are checked on the way. It returns how many bytes w took. An error that matches ErrCorrupt means that the
 // object has been removed, and that what follows was not sent.
 func (o *Object) WriteRange(w io.Writer, start, end int64) (total int64, err error) {
 	if start < 0 || start > end || end > o.rec.size {
@@ -139,7 +140,7 @@ func (o *Object) WriteRange(w io.Writer, start, end int64) (total int64, err err
 	defer o.tier.buffers.Put(buf)
 	for start < end && err == nil {
 		var n int64
-		if run := o.sums.run(start, end); direct != nil && run > 0 {
+		if run := o.sums.run(start, end); direct != nil && run >= sendLeast {
 			n, err = o.send(direct, start, run)
 		} else {
 			n, err = o.copy(w, start, end, buf)
@@ -157,7 +158,10 @@ func (o *Object) send(w io.ReaderFrom, start, length int64) (int64, error) {
 	}
 	left := io.LimitedReader{R: o.file, N: length}
 	n, err := w.ReadFrom(&left)
-	if err == nil && n < length {
+	switch {
+	case errors.Is(err, syscall.EIO):
+		err = o.damaged(fmt.Errorf("%w: %w", badMedium, err))
+	case err == nil && n < length:
 		err = o.damaged(badLength)
 	}
 	return n, err

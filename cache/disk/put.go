@@ -88,9 +88,6 @@ func (t *Tier) SetMeta(key Key, variant uint64, meta []byte) {
 	if !key.valid() {
 		return
 	}
-	if meta == nil {
-		meta = []byte{}
-	}
 	bare := nameOf(key, variant)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -115,9 +112,9 @@ func (t *Tier) SetMeta(key Key, variant uint64, meta []byte) {
 	case len(meta) > maxMeta || !waiting && !t.queue.fits(w.cost):
 		t.forget(bare)
 	case waiting:
-		t.metas[bare] = meta
+		t.metas[bare] = &meta
 	default:
-		t.metas[bare] = meta
+		t.metas[bare] = &meta
 		t.queue.push(w)
 	}
 }

@@ -126,24 +126,23 @@ func (r *record) metaSum(meta []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[:], castagnoli), castagnoli, meta)
 }
 
-// readRecord reads and checks head and metadata of a file of the given size. Errors are damages.
-func readRecord(f io.ReaderAt, size int64) (*record, []byte, error) {
-	buf := make([]byte, min(size, firstRead))
-	if err := readFull(f, buf, 0); err != nil {
+// readRecord reads and checks head and metadata of a file of the given size. buf is room to read into. Errors are damages.
+func readRecord(f io.ReaderAt, size int64, buf []byte) (*record, []byte, error) {
+	b := buf[:min(size, firstRead)]
+	if err := readFull(f, b, 0); err != nil {
 		return nil, nil, err
 	}
-	r, err := parseHead(buf)
+	r, err := parseHead(b)
 	if err != nil {
 		return nil, nil, err
 	}
-	if int64(headSize+r.keyLength(buf)) > int64(len(buf)) {
-		more := make([]byte, min(size, int64(headSize+r.keyLength(buf))))
-		if err := readFull(f, more, 0); err != nil {
+	if whole := int64(headSize + r.keyLength(b)); whole > int64(len(b)) {
+		b = make([]byte, min(size, whole))
+		if err := readFull(f, b, 0); err != nil {
 			return nil, nil, err
 		}
-		buf = more
 	}
-	if err := r.takeKey(buf); err != nil {
+	if err := r.takeKey(b); err != nil {
 		return nil, nil, err
 	}
 	if r.fileSize() != size {
@@ -152,7 +151,7 @@ func readRecord(f io.ReaderAt, size int64) (*record, []byte, error) {
 	if r.bodyAt()&(pageSize-1) != 0 {
 		return nil, nil, badHead
 	}
-	meta, err := r.readMeta(f, buf)
+	meta, err := r.readMeta(f, b)
 	return r, meta, err
 }
 

@@ -162,12 +162,16 @@ func (t *Tier) look(must bool) {
 	}
 	next, err := openFolder(t.path, t.identity)
 	t.mu.Lock()
+	first := err != nil && t.failing == nil
 	if err == nil {
 		t.folder = next
-	} else if t.failing == nil {
+	} else {
 		t.failing = err
 	}
 	t.mu.Unlock()
+	if first {
+		t.log.Warn("the folder of the disk cache cannot be opened", "path", t.path, "error", err)
+	}
 	if err == nil {
 		select {
 		case t.rescan <- struct{}{}:

@@ -1,6 +1,8 @@
 package disk_test
 
 import (
+	"io"
+	"net"
 	"os"
 	"strconv"
 	"syscall"
@@ -32,4 +34,23 @@ func forbid(dir string, on bool) error {
 		flags |= unix.STATX_ATTR_IMMUTABLE
 	}
 	return unix.IoctlSetPointerInt(int(f.Fd()), unix.FS_IOC_SETFLAGS, int(flags))
+}
+
+// throwAway reads until the end without copying.
+func throwAway(c *net.TCPConn) {
+	raw, err := c.SyscallConn()
+	into := make([]byte, 4<<20) // is not touched
+	for err == nil {
+		var failed error
+		err = raw.Read(func(fd uintptr) bool {
+			var n int
+			if n, _, failed = unix.Recvfrom(int(fd), into, unix.MSG_TRUNC|unix.MSG_DONTWAIT); n == 0 && failed == nil {
+				failed = io.EOF
+			}
+			return failed != unix.EAGAIN
+		})
+		if err == nil {
+			err = failed
+		}
+	}
 }

@@ -51,7 +51,9 @@ type Options struct {
 	// Identity names the record of what was purged: a folder that was written under another one is emptied, because a purge may have
 	// been missed.
 	Identity string
-	MaxOpen  int // objects open at one time; 0: 4096, or a quarter of the process's limit of open files if that is less
+	// MaxOpen is how many objects may be open at one time; 0: 4096, or a quarter of the process's limit of open files if that is less. The tier
+	// has 262 files open beside them.
+	MaxOpen int
 
 	Log        *slog.Logger          // nil: nothing is logged
 	Registerer prometheus.Registerer // nil: metrics are registered nowhere
@@ -83,8 +85,8 @@ type Tier struct {
 	trashBytes int64
 	complete   bool // the folder: every directory is listed, what was put aside is gone
 	queue      queue
-	metas      map[name][]byte // by bare name: metadata that waits to be written
-	failing    error           // why nothing is written just now
+	metas      map[name]*[]byte // by bare name: metadata that wait to be written
+	failing    error            // why nothing is written just now
 	backoff    time.Duration
 	retry      time.Time
 	complained time.Time
@@ -114,7 +116,7 @@ func Open(o Options) (*Tier, error) {
 	t := &Tier{
 		path: o.Path, identity: o.Identity, maxOpen: o.MaxOpen, log: o.Log, size: o.Size,
 		wake: make(chan struct{}, 1), rescan: make(chan struct{}, 1), create: createFile,
-		index: newIndex(), lives: map[name]*live{}, trash: map[name]struct{}{}, metas: map[name][]byte{},
+		index: newIndex(), lives: map[name]*live{}, trash: map[name]struct{}{}, metas: map[name]*[]byte{},
 	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)

@@ -220,17 +220,23 @@ func (t *Tier) update(f *folder, w *write) (string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t.mu.Lock()
-	meta, wanted := t.metas[w.name]
+	meta := t.metas[w.name]
 	n, there := t.index.find(w.name)
 	t.mu.Unlock()
-	if !wanted || !there {
+	if meta == nil || !there {
 		return writeCancelled, nil
 	}
-	done, err := t.overwrite(f, n, meta)
+	done, err := t.overwrite(f, n, *meta)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !done {
-		t.forget(n) // it does not fit, the file is damaged, or the disk is
+	switch now := t.metas[w.name]; {
+	case now == nil: // the object is gone, or replaced
+		return writeCancelled, err
+	case now != meta: // newer ones have come
+		t.queue.push(&write{name: w.name, meta: true, cost: int64(len(*now))})
+		return writeCancelled, err
+	case !done: // they do not fit, the file is damaged, or the disk is
+		t.forget(n)
 		return writeCancelled, err
 	}
 	delete(t.metas, w.name)
@@ -248,7 +254,7 @@ func (t *Tier) overwrite(f *folder, n name, meta []byte) (bool, error) {
 		return false, nil
 	}
 	defer out.Close()
-	r, _, err := readRecord(out, size)
+	r, _, err := readRecord(out, size, make([]byte, firstRead))
 	if err != nil || len(meta)+frameSize > r.area {
 		return false, nil
 	}

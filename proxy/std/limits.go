@@ -12,8 +12,9 @@ const (
 	goAwayGrace      = 100 * time.Millisecond
 	headDelay        = 10 * time.Millisecond // a head waits so long for the first byte of its body
 
-	bufferSize = 64 << 10 // one step of a response body
-	h2Buffer   = 4 << 10  // what net/http collects before it sends
+	bufferSize = 64 << 10  // one step of a response body
+	sendSize   = 256 << 10 // the same when the kernel sends it from a file
+	h2Buffer   = 4 << 10   // what net/http collects before it sends
 
 	h2Streams      = 100
 	h2StreamWindow = 64 << 10

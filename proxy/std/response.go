@@ -126,7 +126,11 @@ func (x *exchange) writeBody(response *httpwire.Response, out *writer) error {
 	out.begin()
 	var err error
 	if direct, ok := response.Body.(io.WriterTo); ok {
-		_, err = direct.WriteTo(out)
+		var to io.Writer = out
+		if out.sends() {
+			to = sender{out}
+		}
+		_, err = direct.WriteTo(to)
 	} else {
 		err = x.copyBody(response.Body, out)
 	}
