@@ -31,7 +31,8 @@ type Status struct {
 	ChecksDown  int       `json:"checks_down"`
 	CacheBytes  int64     `json:"cache_bytes"`
 	CacheCount  int64     `json:"cache_objects"`
-	Places      string    `json:"places"` // where places come from
+	Disk        *Disk     `json:"disk,omitempty"` // nil: the cache has memory only
+	Places      string    `json:"places"`         // where places come from
 	PlacesBuilt time.Time `json:"places_built"`
 	Unserved    []string  `json:"unserved,omitempty"` // configured, and not done by this version
 
@@ -40,6 +41,31 @@ type Status struct {
 	Edits []string `json:"edits,omitempty"` // edited checks that do not decide, and why
 
 	Discovery []discover.Status `json:"discovery,omitempty"` // where endpoints come from
+}
+
+// Disk is the disk tier of the cache.
+type Disk struct {
+	Path    string `json:"path"`
+	Objects int    `json:"objects"`
+	Bytes   int64  `json:"bytes"`
+	Limit   int64  `json:"limit"`
+	Queued  int    `json:"queued,omitempty"`  // objects that wait to be written
+	Listing bool   `json:"listing,omitempty"` // what the last run left is still being listed: hits are served, nothing is written yet
+	Failing string `json:"failing,omitempty"` // why nothing is written now; empty: all is well
+}
+
+// diskStatus is nil where the cache has memory only.
+func (n *Node) diskStatus() *Disk {
+	tier := n.organs.disk
+	if tier == nil {
+		return nil
+	}
+	st := tier.Stats()
+	d := &Disk{Path: tier.Path(), Objects: st.Objects, Bytes: st.Bytes, Limit: st.Limit, Queued: st.Queued, Listing: !st.Complete}
+	if st.Failing != nil {
+		d.Failing = st.Failing.Error()
+	}
+	return d
 }
 
 // Verdict is one line of the health page: a check at an endpoint or, with Pool, an endpoint of a pool that counts otherwise
@@ -79,7 +105,7 @@ func (n *Node) status() Status {
 	out := Status{
 		Edge: s.cfg.Edge.Name, Region: s.cfg.Edge.Region, Version: n.options.Version, Started: n.started, State: "starting",
 		Config: s.cfg.File, Generation: s.generation, Loaded: s.loaded,
-		CacheBytes: stats.Bytes, CacheCount: stats.Objects,
+		CacheBytes: stats.Bytes, CacheCount: stats.Objects, Disk: n.diskStatus(),
 		Places: s.places.Source(), PlacesBuilt: s.places.Built(), Unserved: unserved(s.cfg),
 		Discovery: n.organs.discover.Status(), Abstains: n.organs.fleet.Doubt(),
 	}

@@ -168,6 +168,9 @@ func (n *Node) Run(ctx context.Context) error {
 		group.start(n.organs.access.Run)
 	}
 	group.start(n.organs.authority.Run)
+	if n.organs.disk != nil {
+		group.start(n.organs.disk.Run)
+	}
 	if n.organs.queries != nil {
 		group.start(n.organs.queries.Run)
 	}

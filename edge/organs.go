@@ -2,12 +2,15 @@ package edge
 
 import (
 	"io"
+	"log/slog"
 	"os"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/cache/disk"
 	"github.com/meridian-edge/meridian/cache/purge"
+	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns"
 	"github.com/meridian-edge/meridian/dns/guard"
 	"github.com/meridian-edge/meridian/dns/tap"
@@ -28,6 +31,7 @@ type organs struct {
 	keeper    *healthcheck.Keeper // nil: nothing is kept over a restart
 	cache     *cache.Store
 	purges    *purge.Book
+	disk      *disk.Tier // nil: memory only
 	origin    *origin.Transport
 	dns       *dns.Server
 	authority *authority.Keeper
@@ -56,7 +60,11 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 	if a.purges, err = purge.Open(purge.Options{Dir: cfg.StateDir}); err != nil {
 		return nil, err
 	}
+	if err = a.openDisk(cfg, o.Log); err != nil {
+		return nil, err
+	}
 	a.cache = cache.New(cache.Options{
+		Disk:   a.disk,
 		Memory: cfg.Cache.Memory, TagFields: cfg.Cache.TagFields, Node: proxy.Token(cfg.Edge.Name), Log: o.Log, Registerer: registry, Purges: a.purges,
 	})
 	a.cache.SetQuotas(quotas(cfg))
@@ -74,6 +82,14 @@ func newOrgans(o Options, registry *prometheus.Registry, n *Node) (*organs, erro
 		a.access = proxy.NewAccessLog(out, o.Log, a.http)
 	}
 	return a, err
+}
+
+// openDisk opens the disk tier, if there is to be one.
+func (a *organs) openDisk(cfg *config.Config, log *slog.Logger) (err error) {
+	if d := cfg.Cache.Disk; d != nil {
+		a.disk, err = disk.Open(disk.Options{Path: d.Path, Size: d.Size, Identity: a.purges.Identity(), Log: log, Registerer: a.registry})
+	}
+	return err
 }
 
 // accessOutput opens where access log lines go; nil is nowhere.
@@ -99,6 +115,9 @@ func (a *organs) close() {
 	a.authority.Close()
 	a.origin.Close()
 	a.cache.Close()
+	if a.disk != nil {
+		_ = a.disk.Close()
+	}
 	_ = a.purges.Close() // every order was synced when it was given
 	if a.file != nil {
 		_ = a.file.Close()

@@ -162,6 +162,7 @@ func (n *Node) settle(old, next *snapshot, opened []*listener) {
 	n.organs.fleet.SetRule(healthcheck.RuleOf(next.cfg.Quorum), next.cfg.Quorum.References...)
 	n.organs.cache.SetMemory(next.cfg.Cache.Memory)
 	n.organs.cache.SetQuotas(quotas(next.cfg))
+	n.settleDisk(next.cfg.Cache.Disk)
 	n.organs.cache.SetTagFields(next.cfg.Cache.TagFields)
 	n.organs.origin.Keep(next.router.Targets())
 	n.organs.discover.Apply(next.cfg)
@@ -197,14 +198,23 @@ func (n *Node) settle(old, next *snapshot, opened []*listener) {
 	}
 }
 
+// settleDisk makes the disk tier follow the new generation, as far as that is possible while it is open.
+func (n *Node) settleDisk(next *config.Disk) {
+	open := n.organs.disk
+	switch {
+	case open == nil && next == nil:
+	case open == nil || next == nil || open.Path() != next.Path:
+		n.log.Warn("cache.disk is opened, closed and moved at the next start only")
+	default:
+		open.SetSize(next.Size)
+	}
+}
+
 // unserved names what a valid configuration asks for and this version does not do.
 func unserved(cfg *config.Config) []string {
 	var gaps []string
 	for i := range cfg.Accelerators {
 		gaps = append(gaps, "accelerators."+cfg.Accelerators[i].Name)
-	}
-	if cfg.Cache.Disk != nil {
-		gaps = append(gaps, "cache.disk")
 	}
 	return gaps
 }

@@ -1,5 +1,8 @@
 package disk
 
+// Path is that of Options.
+func (t *Tier) Path() string { return t.path }
+
 // Forget sees that an object is not found from now on, and never waits: its file is removed a little later, and may come back if the process
 // is killed before. Remove is for what must not.
 func (t *Tier) Forget(key Key, variant uint64) {

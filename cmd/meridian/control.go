@@ -142,6 +142,19 @@ func printStatus(w io.Writer, s *edge.Status) error {
 		row("edited check", "%s", e)
 	}
 	row("cache", "%s, %.1f MiB", count(int(s.CacheCount), "object"), float64(s.CacheBytes)/(1<<20))
+	if d := s.Disk; d != nil {
+		note := ""
+		if d.Listing {
+			note += ", still being listed"
+		}
+		if d.Queued > 0 {
+			note += fmt.Sprintf(", %d waiting to be written", d.Queued)
+		}
+		if d.Failing != "" {
+			note += ", nothing is written: " + d.Failing
+		}
+		row("disk", "%s, %.1f of %.1f MiB in %s%s", count(d.Objects, "object"), float64(d.Bytes)/(1<<20), float64(d.Limit)/(1<<20), d.Path, note)
+	}
 	row("places", "%s of %s", s.Places, s.PlacesBuilt.Format(time.DateOnly))
 	for _, d := range s.Discovery {
 		note := ""

@@ -94,6 +94,7 @@ func serveALittle(t *testing.T) string {
 	yaml := fmt.Sprintf(`
 version: 1
 listeners: {http: ["127.0.0.1:0"], dns: ["127.0.0.1:0"], metrics: ["127.0.0.1:0"]}
+cache: {disk: {path: ./cache, size: 10MiB}}
 checks: {c: {type: tcp, target: %q}, edited: {type: tcp, target: %q, rise: 1000}}
 pools:
   found: {check: c, discover: [{file: %q}]}
