@@ -194,6 +194,9 @@ func (s *Store) Close() {
 // leave as they end. 0 or less: nothing is stored from now on.
 func (s *Store) SetMemory(bytes int64) {
 	s.limit.Store(max(bytes, 0))
+	for _, t := range *s.numbered.Load() {
+		s.unpin(t)
+	}
 	for s.used.Load() > s.limit.Load() && s.evictAny() {
 	}
 }

@@ -43,7 +43,7 @@ func (f *fill) settle(e *entry, err error) {
 		result = fillNotStored
 	default:
 		e.object.Hold()
-		if !sh.insert(e, f.sent.Fields) {
+		if !sh.insert(e, f.sent.Fields, f.policy.Pin) {
 			e.object.Release()
 			result = fillNotStored
 		} else {

@@ -149,13 +149,13 @@ func (s *Store) recall(ctx context.Context, req *Request, k []byte, url int) boo
 	}
 	brought := false
 	for _, f := range found {
-		brought = s.bring(sh, req.Site, f, look) || brought
+		brought = s.bring(sh, req.Site, req.Policy.Pin, f, look) || brought
 	}
 	return brought
 }
 
 // bring makes an entry of what was found on the disk, unless it was purged, or removed since it was looked for. The object is used up.
-func (s *Store) bring(sh *shard, site string, f *disk.Object, look *recalled) bool {
+func (s *Store) bring(sh *shard, site string, pin bool, f *disk.Object, look *recalled) bool {
 	v, err := record.Parse(f.Meta())
 	if err != nil || v.Key() != f.Key().Text {
 		s.disk.Remove(f.Key(), f.Variant()) // of another version of this program
@@ -188,7 +188,7 @@ func (s *Store) bring(sh *shard, site string, f *disk.Object, look *recalled) bo
 		return false
 	}
 	e.group.entries = append(e.group.entries, e)
-	sh.place(e)
+	sh.place(e, pin)
 	return true
 }
 

@@ -19,9 +19,10 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 	}
 	now := time.Now()
 	sh.mu.Lock()
-	if p, v, f := sh.fresh(req, w, key, hash, now); p != nil {
+	if id, v, f := sh.fresh(req, w, key, hash, now); id != 0 {
+		p := sh.packed.At(id)
 		t := s.numberedTenant(p.tenant)
-		t.orders[sh.number].Touch(p.node)
+		sh.touchPacked(t, id, p, hash, req.Policy.Pin)
 		page := t.arenas[sh.number].Hold(p.ref)
 		sh.mu.Unlock()
 		result := Result{Outcome: Hit, Key: v.Key(), ShowKey: req.Policy.ShowKey}
@@ -39,7 +40,7 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 		sh.mu.Unlock()
 		return nil, Result{}, false
 	}
-	e.order().Touch(e.node)
+	e.touch(req.Policy.Pin)
 	h, o := e.current(), e.object
 	o.Hold()
 	sh.mu.Unlock()
@@ -47,9 +48,9 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 	return s.respond(context.Background(), &result, req, w, source{head: h, object: o, age: result.Age, stored: true}), result, true
 }
 
-// fresh finds a response at rest that answers a request as it is, with the shard's lock held; nil: there is none. Of several it is the one that
+// fresh finds a response at rest that answers a request as it is, with the shard's lock held; 0: there is none. Of several it is the one that
 // group.find would select.
-func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.Time) (p *packed, view record.View, f rules.Freshness) {
+func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.Time) (id uint32, view record.View, f rules.Freshness) {
 	var best uint32
 	for id := sh.packed.First(hash); id != 0; id = sh.packed.Next(id) {
 		p := sh.packed.At(id)
@@ -61,15 +62,15 @@ func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.
 		}
 	}
 	if best == 0 || !sh.stands(sh.packed.At(best), view) {
-		return nil, view, f
+		return 0, view, f
 	}
 	if f = view.Fresh(sh.store.epoch); !w.fits(&f, now) {
-		return nil, view, f
+		return 0, view, f
 	}
 	if req.Encode.On && req.Encode.Coding != encode.Identity && view.Mark() && view.Body(int(req.Encode.Coding)) == nil {
-		return nil, view, f // it is to be encoded first
+		return 0, view, f // it is to be encoded first
 	}
-	return sh.packed.At(best), view, f
+	return best, view, f
 }
 
 // before reports whether a rather than b is selected when a request matches both.

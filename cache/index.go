@@ -49,7 +49,8 @@ type entry struct {
 	standIn time.Time     // the origin has failed: it is not asked again before this
 	dead    atomic.Bool   // purged or invalidated: never to be served again, whoever still points here
 
-	slot, node uint32 // in the shard's stored, and in the order of eviction of its tenant and shard; 0: not in the index
+	pinned     int64  // what it takes of what may be pinned, while node is 0
+	slot, node uint32 // in the shard's stored, and in the order of eviction of its tenant and shard; 0: not in the index, or pinned
 
 	packed      uint32 // its record, in the shard's packed; 0: it has none
 	packedHead  *head  // that is in the record
@@ -143,7 +144,7 @@ func (g *group) find(fields httpwire.Fields) (plain *entry) {
 
 // insert adds an entry that holds a reference to its object. It replaces those that the same request selects, unless one of
 // them was received later: the new one is then dropped.
-func (sh *shard) insert(e *entry, request httpwire.Fields) (kept bool) {
+func (sh *shard) insert(e *entry, request httpwire.Fields, pin bool) (kept bool) {
 	g := e.group
 	for _, old := range slices.Clone(g.entries) {
 		if !old.variant.Match(request) {
@@ -158,16 +159,16 @@ func (sh *shard) insert(e *entry, request httpwire.Fields) (kept bool) {
 	for len(g.entries) > maxVariants {
 		sh.remove(g.entries[len(g.entries)-1])
 	}
-	sh.place(e)
+	sh.place(e, pin)
 	return true
 }
 
 // place gives an entry that is in its group its place in the index and in the order of eviction.
-func (sh *shard) place(e *entry) {
+func (sh *shard) place(e *entry, pin bool) {
 	e.store().objects.Add(1)
 	e.object.SetOwner(e) // before it is weighed: what comes later is told
 	e.slot = sh.stored.Add(e)
-	e.node = e.order().Add(maphash.String(e.store().seed, e.group.key), e.object.Charged(), e.slot|unpackedBit)
+	e.enter(e.store().hash([]byte(e.group.key)), pin)
 	sh.stamp(e.tenant)
 }
 
@@ -185,12 +186,12 @@ func (sh *shard) take(e *entry) {
 		return
 	}
 	g.entries = slices.Delete(g.entries, i, i+1)
-	e.order().Remove(e.node)
+	e.leave()
 	sh.stored.Remove(e.slot)
 	if e.packed != 0 {
 		sh.dropRecord(e.packed)
 	}
-	e.slot, e.node, e.packed = 0, 0, 0
+	e.slot, e.packed = 0, 0
 	e.object.SetOwner(nil)
 	sh.stamp(e.tenant)
 	e.store().objects.Add(-1)
@@ -206,8 +207,7 @@ func (e *entry) Weigh() {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if slices.Contains(e.group.entries, e) {
-		e.order().Resize(e.node, e.weight())
-		sh.stamp(e.tenant)
+		e.reweigh()
 	}
 }
 

@@ -51,8 +51,7 @@ func (s *Store) learn(e *entry, req *Request, in arrival) {
 	was := e.variant
 	e.head, e.variant, e.judged, e.soft = h, variant, 0, purge.Verdict{}
 	e.rewriteKept(was)
-	e.order().Resize(e.node, e.weight())
-	sh.stamp(e.tenant)
+	e.reweigh()
 }
 
 // forget drops an entry.

@@ -87,7 +87,9 @@ func (sh *shard) unpackOne(g *group, id uint32, p *packed) *entry {
 	e := &entry{group: g, tenant: t, object: o, head: h, variant: v.Variant(), node: p.node, packed: id, packedHead: h, packedForms: forms}
 	e.slot = sh.stored.Add(e)
 	p.entry = e.slot
-	o.SetOwner(e)
+	if o.SetOwner(e); e.node == 0 {
+		e.pinned = p.weight()
+	}
 	return e
 }
 
@@ -121,6 +123,9 @@ func (sh *shard) dropRecord(id uint32) {
 func (sh *shard) removePacked(id uint32) {
 	p := sh.packed.At(id)
 	t := sh.store.numberedTenant(p.tenant)
+	if p.node == 0 {
+		t.pinned.Add(-p.weight())
+	}
 	t.orders[sh.number].Remove(p.node)
 	sh.dropRecord(id)
 	sh.stamp(t)

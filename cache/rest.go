@@ -147,7 +147,9 @@ func (s *Store) pack(e *entry, b []byte, page *pages.Page) {
 	if e.packed == 0 {
 		key := []byte(e.group.key)
 		e.packed = sh.packed.Add(s.hash(key), s.hash(key[:e.group.url]), packed{node: e.node, entry: e.slot, tenant: t.number})
-		e.order().SetValue(e.node, e.packed)
+		if e.node != 0 {
+			e.order().SetValue(e.node, e.packed)
+		}
 	} else {
 		arena.Free(sh.packed.At(e.packed).ref)
 	}
@@ -156,8 +158,7 @@ func (s *Store) pack(e *entry, b []byte, page *pages.Page) {
 	p.ref, to = arena.Alloc(e.packed, len(b))
 	copy(to, b)
 	e.packedHead, e.packedForms = e.head, e.object.Forms()
-	e.order().Resize(e.node, p.weight())
-	sh.stamp(t)
+	e.reweigh()
 }
 
 // settleGroup lets a group rest whose entries all have their records. The shard's lock is held.
@@ -167,11 +168,22 @@ func (sh *shard) settleGroup(g *group) {
 		if p.entry, p.judged = 0, 0; e.soft == (purge.Verdict{}) {
 			p.judged = e.judged
 		}
-		sh.stored.Remove(e.slot)
-		e.slot, e.node, e.packed = 0, 0, 0
 		e.object.SetOwner(nil)
 		e.object.Release()
+		sh.stored.Remove(e.slot)
+		e.settled(p)
+		e.slot, e.node, e.packed, e.pinned = 0, 0, 0, 0
 	}
 	g.entries = nil
 	sh.tidy(g)
+}
+
+// settled tells the order, when an entry has come to rest, that it takes no more than its record.
+func (e *entry) settled(p *packed) {
+	if e.node != 0 {
+		e.order().Resize(e.node, p.weight())
+		e.group.shard.stamp(e.tenant)
+		return
+	}
+	e.tenant.pinned.Add(p.weight() - e.pinned)
 }

@@ -188,7 +188,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, k []byte, ur
 	var run context.Context
 	switch d.act {
 	case actHit, actStale:
-		d.entry.order().Touch(d.entry.node)
+		d.entry.touch(req.Policy.Pin)
 		src.object.Hold()
 		if d.refresh {
 			f, run = s.newFill(ctx, sh.group(k, url), req, w, &d)

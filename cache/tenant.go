@@ -16,6 +16,7 @@ type tenant struct {
 	gone   atomic.Bool  // no distribution is its any more
 	limit  atomic.Int64 // bytes; 0: only the store's
 	used   atomic.Int64 // bytes charged
+	pinned atomic.Int64 // of them, of what is not evicted
 
 	orders [shardCount]evict.Order  // each guarded by its shard's lock
 	bytes  [shardCount]atomic.Int64 // of the orders
@@ -69,7 +70,12 @@ func (s *Store) SetQuotas(quotas map[string]int64) {
 		}
 	}
 	s.tenants.Store(next)
+	s.unpin(s.common)
+	for _, t := range next.gone {
+		s.unpin(t)
+	}
 	for _, t := range next.named {
+		s.unpin(t)
 		for t.used.Load() > t.limit.Load() && s.evictOf(t) {
 		}
 	}

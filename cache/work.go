@@ -178,9 +178,8 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 	e.head, e.variant, e.judged, e.soft = a.head, a.variant, 0, purge.Verdict{}
 	e.rewriteKept(was)
 	f.group.entries = slices.Insert(slices.Delete(f.group.entries, i, i+1), 0, e)
-	e.order().Touch(e.node)
-	e.order().Resize(e.node, e.weight())
-	sh.stamp(e.tenant)
+	e.touch(f.policy.Pin)
+	e.reweigh()
 	return true
 }
 

@@ -371,6 +371,7 @@ type CachePolicy struct {
 	HeuristicMax         time.Duration // upper bound of that
 	HonourRequest        bool          // clients' max-age, min-fresh, max-stale and no-cache count
 	ShowKey              bool          // Cache-Status says the key
+	Pin                  bool          // what is stored is not evicted, as far as half of the memory goes
 	MaxObject            int64         // bytes of the largest body that is stored; 0: what the store allows
 	MaxWaiters           int           // requests that wait for one fetch; 0: 20000
 	WaitTimeout          time.Duration // how long one waits; 0: 30s
