@@ -2,6 +2,7 @@ package record
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/rules"
@@ -99,19 +100,19 @@ func (v View) Tags() []string {
 // AppendFields appends the fields of the response to dst.
 func (v View) AppendFields(dst httpwire.Fields) httpwire.Fields {
 	n, rest, _ := count(v.b[v.num32(atFields):v.num32(atHead)])
-	for range n {
+	dst = slices.Grow(dst, n)
+	room := dst[len(dst) : len(dst)+n]
+	for i := range room {
 		// What nearly every field is, without a call: a well-known name and a value below 128 octets.
 		if id := httpwire.ID(rest[0]); byte(id) != named && rest[1] < 0x80 {
 			end := 2 + int(rest[1])
-			dst = append(dst, httpwire.Field{ID: id, Name: id.String(), Value: alias(rest[2:end])})
+			room[i] = httpwire.Field{ID: id, Name: id.String(), Value: alias(rest[2:end])}
 			rest = rest[end:]
 			continue
 		}
-		var f httpwire.Field
-		f, rest, _ = field(rest)
-		dst = append(dst, f)
+		room[i], rest, _ = field(rest)
 	}
-	return dst
+	return dst[:len(dst)+n]
 }
 
 // Body is a body; nil: it is not there.
