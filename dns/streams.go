@@ -14,8 +14,8 @@ import (
 	"github.com/meridian-edge/meridian/internal/proxyproto"
 )
 
-// maxDatagram is a query with a PROXY protocol header before it.
-const maxDatagram = proxyproto.FixedLen + proxyproto.MaxLen + maxQuery
+// maxProxyHeader is how long a PROXY protocol header before a datagram's message may be.
+const maxProxyHeader = proxyproto.FixedLen + proxyproto.MaxLen
 
 // newStreams makes what carries messages over everything but UDP.
 func newStreams(s *Server, o *Options) *transport.Server {
