@@ -94,14 +94,6 @@ func (h *handover) Handle(ctx context.Context, m *transport.Message) {
 	h.server.handOver(ctx, t, &transfer.Message{Packet: m.Packet, From: m.From, Stream: t != HTTPS, Secure: m.Secure, Send: m.Send})
 }
 
-// shorten makes a truncated reply of one that is too long.
-func shorten(dst []byte, base int, q *dnswire.Query) []byte {
-	header := dst[base:]
-	r := reply{msg: dst[:base+q.End], base: base, body: base + q.End, rcode: uint16(header[3] & 0xF), truncated: true}
-	r.authoritative = header[2]&4 != 0
-	return r.finish(q, 0)
-}
-
 // proxied takes a PROXY protocol header off a datagram from a listed proxy, and says who asks; false: it has none that can be
 // believed. What others send is left alone.
 func (s *Server) proxied(packet []byte, from netip.AddrPort) (rest []byte, asker netip.AddrPort, ok bool) {
