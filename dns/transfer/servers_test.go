@@ -260,6 +260,33 @@ func TestForeignPrimaries(t *testing.T) {
 	}
 }
 
+// TestForeignCatalog has us follow the catalog that Knot makes of its own zones: each of them is fetched from there.
+func TestForeignCatalog(t *testing.T) {
+	tool := need.Tool(t, "knotd")
+	port := freePort(t)
+	s := open(t, transfer.Options{Dir: t.TempDir()})
+	f := &setup{dir: folder(t), port: port, peer: listen(t, s), primary: true}
+	args := knot(t, f)
+	conf, err := os.ReadFile(args[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const member = "    catalog-role: member\n    catalog-zone: catalog.example\n"
+	own := string(conf[bytes.LastIndex(conf, []byte("    storage: ")):])
+	f.write(t, "knot.conf", string(conf)+member+"  - domain: example.net\n"+own+member+"  - domain: catalog.example\n"+
+		"    acl: all\n    notify: meridian\n    catalog-role: generate\n    storage: "+f.dir+"\n")
+	f.write(t, "zone.txt", "$TTL 60\n@ SOA ns1.example. host.example. 1 3600 600 86400 60\n@ NS ns1.example.\na TXT one\n")
+	run(t, tool, args)
+	until(t, "the primary", func() bool { return lookup(t, port, "a.example.net.") == "one" })
+	apply(t, s, transfer.Zone{Name: "catalog.example.", Catalog: true, Primaries: []transfer.Peer{peer(fmt.Sprintf("127.0.0.1:%d", port))}})
+	for _, name := range []string{"\x07example\x03org\x00", "\x07example\x03net\x00"} {
+		until(t, fmt.Sprintf("%q", name), func() bool {
+			d := s.Data()[name]
+			return d != nil && strings.Contains(text(d), `IN TXT "one"`)
+		})
+	}
+}
+
 // folder is one that servers which drop their rights can use.
 func folder(t *testing.T) string {
 	t.Helper()
