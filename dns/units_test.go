@@ -337,3 +337,13 @@ func TestAChangedZoneCostsNoNewCounters(t *testing.T) {
 		}
 	}
 }
+
+// Hosts that only a wildcard makes exist have addresses too; hosts below another delegation have none of ours, but for their glue.
+func TestAdditionalsComeFromWildcardsToo(t *testing.T) {
+	z := compile(t, dns.Deps{Data: map[string]*zone.Data{"example.org.": dataOf(t, "example.org.",
+		"* A 192.0.2.9\nsub NS ns.any\nother NS x.sub\n@ MX 10 mail\ngone MX 10 y.sub\ny.sub A 192.0.2.8\n")}})
+	expect(t, z, "www.sub.example.org.", "A", "NOERROR; ns: sub.example.org. 300 NS ns.any.example.org.; ar: ns.any.example.org. 300 A 192.0.2.9")
+	expect(t, z, "other.example.org.", "A", "NOERROR; ns: other.example.org. 300 NS x.sub.example.org.")
+	expect(t, z, "example.org.", "MX", "NOERROR aa; example.org. 300 MX 10 mail.example.org.; ar: mail.example.org. 300 A 192.0.2.9")
+	expect(t, z, "gone.example.org.", "MX", "NOERROR aa; gone.example.org. 300 MX 10 y.sub.example.org.")
+}
