@@ -12,6 +12,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/dns/message"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
 )
@@ -34,7 +35,7 @@ func (b *builder) compileAlias(s *source, a *config.Alias) (err error) {
 		}
 		return b.steer(s)
 	case a.Distribution != "" || a.Accelerator != "":
-		s.blob, err = b.edgeAnswer(s, a)
+		s.answer, err = b.edgeAnswer(s, a)
 	default:
 		return b.compileRecordAlias(s, a.Record)
 	}
@@ -57,13 +58,13 @@ func checkAliasType(typ uint16, a *config.Alias) error {
 func (b *builder) compileRecordAlias(s *source, name string) error {
 	target, data, err := b.aliasTarget(s, name)
 	if err != nil || target == nil {
-		s.blob = data
+		s.answer = data
 		return err
 	}
 	if err := b.compileSet(target); err != nil {
 		return fmt.Errorf("alias to %s: %w", target, err)
 	}
-	s.blob, s.group = target.blob, target.group
+	s.answer, s.group = target.answer, target.group
 	if target.steered != nil {
 		copied := *target.steered
 		copied.together = copied.together || s.record.Together && hasPolicy(s.group, steer.Simple, steer.Weighted, steer.Multivalue)
@@ -73,26 +74,26 @@ func (b *builder) compileRecordAlias(s *source, name string) error {
 }
 
 // aliasTarget finds the record of the same zone and type that an alias points at, or the answer that the zone's data has there.
-func (b *builder) aliasTarget(s *source, alias string) (*source, blob, error) {
+func (b *builder) aliasTarget(s *source, alias string) (*source, message.Records, error) {
 	name, err := parseName(alias)
 	if err != nil {
-		return nil, blob{}, fmt.Errorf("alias: %w", err)
+		return nil, message.Records{}, fmt.Errorf("alias: %w", err)
 	}
 	if target := b.sets[setKey{string(name), s.typ}]; target != nil {
-		return target, blob{}, nil
+		return target, message.Records{}, nil
 	}
 	err = fmt.Errorf("alias to %s: no %s record there", alias, strings.ToUpper(s.record.Type))
 	if b.u.data == nil {
-		return nil, blob{}, err
+		return nil, message.Records{}, err
 	}
 	set := b.u.data.Find(name, s.typ)
 	if set.Len() == 0 {
 		b.fault(fmt.Errorf("%s: %w", s, err)) // the data may have had it yesterday
 	}
-	var answer blob
+	var answer message.Records
 	for data := range set.RData() {
-		answer.wire = append(appendHead(answer.wire, s.typ, set.TTL, len(data)), data...)
-		answer.n++
+		answer.Wire = append(message.AppendHead(answer.Wire, s.typ, set.TTL, len(data)), data...)
+		answer.N++
 	}
 	return nil, answer, nil
 }
@@ -110,11 +111,11 @@ func (b *builder) aliasMember(s *source, a *config.Answer, m *steer.Member) (err
 			err = fmt.Errorf("pool %q has no address for type %s", a.Alias.Pool, mdns.Type(s.typ))
 		}
 	case a.Alias.Distribution != "" || a.Alias.Accelerator != "":
-		var answer blob
-		if answer, err = b.edgeAnswer(s, a.Alias); err == nil && answer.n == 0 {
+		var answer message.Records
+		if answer, err = b.edgeAnswer(s, a.Alias); err == nil && answer.N == 0 {
 			err = fmt.Errorf("there is no address for type %s", mdns.Type(s.typ))
 		}
-		m.Leaf = b.addLeaf(leaf{blob: answer, id: a.ID})
+		m.Leaf = b.addLeaf(leaf{blob: blob{Records: answer}, id: a.ID})
 	default:
 		m.Alias, err = b.recordGroup(s, a.Alias.Record)
 	}
@@ -127,7 +128,7 @@ func (b *builder) recordGroup(s *source, name string) (*steer.Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	single := leaf{blob: answer, id: "values"}
+	single := leaf{blob: blob{Records: answer}, id: "values"}
 	group := &steer.Group{Name: name + " " + strings.ToUpper(s.record.Type)}
 	if target != nil {
 		if err := b.compileSet(target); err != nil {
@@ -136,7 +137,7 @@ func (b *builder) recordGroup(s *source, name string) (*steer.Group, error) {
 		if target.group != nil {
 			return target.group, nil
 		}
-		single.blob, group.Name = target.blob, groupName(target)
+		single.Records, group.Name = target.answer, groupName(target)
 		if target.steered != nil {
 			single = b.u.leaves[target.steered.leaf]
 		}
@@ -154,39 +155,39 @@ func ofType(typ uint16, addrs []netip.Addr) []netip.Addr {
 }
 
 // edgeAnswer is the answer of an alias to a distribution or an accelerator: no records when it has addresses, but none of the type.
-func (b *builder) edgeAnswer(s *source, a *config.Alias) (blob, error) {
+func (b *builder) edgeAnswer(s *source, a *config.Alias) (message.Records, error) {
 	var addrs []netip.Addr
 	if a.Accelerator != "" {
 		b.use(factAccelerator, a.Accelerator)
 		if addrs = b.env.accelerator(a.Accelerator); addrs == nil {
-			return blob{}, fmt.Errorf("unknown accelerator %q", a.Accelerator)
+			return message.Records{}, fmt.Errorf("unknown accelerator %q", a.Accelerator)
 		}
 	} else {
 		b.use(factEdge, "")
 		addrs = b.env.addresses()
 		if _, found := b.env.cfg.Distribution(a.Distribution); !found {
-			return blob{}, fmt.Errorf("unknown distribution %q", a.Distribution)
+			return message.Records{}, fmt.Errorf("unknown distribution %q", a.Distribution)
 		}
 	}
 	switch {
 	case len(addrs) == 0:
-		return blob{}, errors.New("this edge has no address to answer with: set edge.addresses")
+		return message.Records{}, errors.New("this edge has no address to answer with: set edge.addresses")
 	case s.typ == mdns.TypeHTTPS:
 		return b.serviceRecord(addrs)
 	}
-	var answer blob
+	var answer message.Records
 	for _, addr := range ofType(s.typ, addrs) {
-		answer.wire = appendAddress(answer.wire, clampTTL(aliasTTL), addr)
-		answer.n++
+		answer.Wire = message.AppendAddress(answer.Wire, message.ClampTTL(aliasTTL), addr)
+		answer.N++
 	}
 	return answer, nil
 }
 
 // serviceRecord is the HTTPS record of what listens here (RFC 9460): none without a listener for https.
-func (b *builder) serviceRecord(addrs []netip.Addr) (blob, error) {
+func (b *builder) serviceRecord(addrs []netip.Addr) (message.Records, error) {
 	listeners := b.env.cfg.Listeners.HTTPS
 	if len(listeners) == 0 {
-		return blob{}, nil
+		return message.Records{}, nil
 	}
 	value := `1 . alpn="h2,h3"`
 	if !slices.ContainsFunc(listeners, func(l netip.AddrPort) bool { return l.Port() == 443 }) {
@@ -204,7 +205,7 @@ func (b *builder) serviceRecord(addrs []netip.Addr) (blob, error) {
 			value += hint.key + strings.Join(texts, ",")
 		}
 	}
-	return compileValues(mdns.TypeHTTPS, aliasTTL, []string{value})
+	return message.Pack(mdns.TypeHTTPS, aliasTTL, []string{value})
 }
 
 // poolGroup describes the endpoints of a pool that have an address of a type: nil when there are others, but none of those.
@@ -250,7 +251,7 @@ func endpointLeaf(e poolEndpoint) leaf {
 	if e.host != "" {
 		return leaf{host: strings.TrimSuffix(e.host, ".") + ".", id: e.id}
 	}
-	return leaf{blob: blob{wire: appendAddress(nil, clampTTL(aliasTTL), e.addr), n: 1}, id: e.id}
+	return leaf{blob: blob{Records: message.Records{Wire: message.AppendAddress(nil, message.ClampTTL(aliasTTL), e.addr), N: 1}}, id: e.id}
 }
 
 // poolPolicy is what comes closest to a pool's policy in answers. Those that go by requests have none: several healthy endpoints

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	mdns "github.com/miekg/dns"
 	"pgregory.net/rapid"
@@ -138,14 +139,16 @@ func TestAliasToADistributionOrAnAccelerator(t *testing.T) {
 
 // TestTogether: types of one name choose the same answer for one client, whatever the draw and the order in which they list them.
 func TestTogether(t *testing.T) {
-	var a, aaaa []config.Answer
+	var a, aaaa, https []config.Answer
 	for i, id := range []string{"p", "q", "r"} {
 		a = append(a, config.Answer{ID: id, Weight: i + 1, Values: []string{fmt.Sprintf("192.0.2.%d", i+1)}})
 		aaaa = append([]config.Answer{{ID: id, Weight: i + 1, Values: []string{fmt.Sprintf("2001:db8::%d", i+1)}}}, aaaa...)
+		https = append(https, config.Answer{ID: id, Weight: i + 1, Values: []string{fmt.Sprintf("1 . alpn=h2 port=%d", i+1)}})
 	}
 	z := compileConfig(t, &config.Config{}, dns.Deps{},
 		config.Record{Name: "www.example.org.", Type: "A", Policy: "weighted", Together: true, Answers: a},
-		config.Record{Name: "www.example.org.", Type: "AAAA", Policy: "weighted", Together: true, Answers: aaaa})
+		config.Record{Name: "www.example.org.", Type: "AAAA", Policy: "weighted", Together: true, Answers: aaaa},
+		config.Record{Name: "www.example.org.", Type: "HTTPS", Policy: "weighted", Together: true, Answers: https})
 	seen := map[string]int{}
 	for i := range 600 {
 		prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{198, 51, byte(i), 0}), 24)
@@ -159,13 +162,14 @@ func TestTogether(t *testing.T) {
 			if err := m.Unpack(reply); err != nil || len(m.Answer) != 1 {
 				t.Fatal(err, m)
 			}
-			text := m.Answer[0].String()
+			text := strings.TrimSuffix(m.Answer[0].String(), `"`)
 			return text[len(text)-1:], info.Scope
 		}
 		v4, scope4 := choose(mdns.TypeA)
 		v6, scope6 := choose(mdns.TypeAAAA)
-		if v4 != v6 || scope4 != 24 || scope6 != 24 {
-			t.Fatalf("%v: %s with scope %d, %s with scope %d", prefix, v4, scope4, v6, scope6)
+		service, scope := choose(mdns.TypeHTTPS)
+		if v4 != v6 || v4 != service || scope4 != 24 || scope6 != 24 || scope != 24 {
+			t.Fatalf("%v: %s with scope %d, %s with scope %d, %s with scope %d", prefix, v4, scope4, v6, scope6, service, scope)
 		}
 		seen[v4]++
 	}
@@ -246,4 +250,26 @@ func TestScopesTile(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAliasesStandAtTheApex: each kind of alias, next to SOA and NS, where a CNAME could not stand.
+func TestAliasesStandAtTheApex(t *testing.T) {
+	cfg := config.Config{
+		Edge:          config.Edge{Addresses: addrs("203.0.113.9")},
+		Distributions: []config.Distribution{{Name: "site"}},
+		Accelerators:  []config.Accelerator{{Name: "games", Listeners: []config.AcceleratorListener{{Address: netip.MustParseAddr("192.0.2.7")}}}},
+		Pools:         []config.Pool{{Name: "web", Policy: "simple", Endpoints: []config.Endpoint{{ID: "a", Address: netip.MustParseAddrPort("192.0.2.1:80"), Weight: 1}}}},
+	}
+	hosts := func(string) dns.HostAnswer { return dns.HostAnswer{Addrs: addrs("192.0.2.8"), TTL: 60} }
+	for want, alias := range map[string]config.Alias{
+		"192.0.2.1": {Pool: "web"}, "192.0.2.7": {Accelerator: "games"}, "192.0.2.8": {Host: "lb.example.net."}, "203.0.113.9": {Distribution: "site"},
+		"192.0.2.3": {Record: "other.example.org."},
+	} {
+		z := compileConfig(t, &cfg, dns.Deps{Hosts: hosts}, config.Record{Name: "example.org.", Type: "A", Alias: &alias},
+			config.Record{Name: "other.example.org.", Type: "A", TTL: time.Minute, Values: []string{"192.0.2.3"}})
+		expect(t, z, "example.org.", "A", "NOERROR aa; example.org. 60 A "+want)
+		if m := ask(t, z, "example.org.", mdns.TypeSOA); len(m.Answer) != 1 {
+			t.Errorf("%+v: %s", alias, render(m))
+		}
+	}
 }

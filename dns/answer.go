@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"github.com/meridian-edge/meridian/dns/message"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
 )
@@ -24,10 +25,13 @@ const (
 
 // work is the scratch space of one answer.
 type work struct {
-	reply reply
-	asker steer.Client
-	asked bool // asker is filled in
-	scope int
+	reply    message.Reply
+	limit    int  // octets of the reply, when fewer than transport and client allow; 0: no fewer
+	zone     int  // index of the one that answers; -1: none of ours
+	wildcard bool // a name on the way exists only because of one
+	asker    steer.Client
+	asked    bool // asker is filled in
+	scope    int
 	// handover: it is for the transfer room.
 	handover bool
 	hops     int // CNAMEs followed so far
@@ -49,39 +53,61 @@ func (z *Zones) Answer(dst, query []byte, c *Client, t Transport) ([]byte, Info)
 }
 
 func (z *Zones) answer(dst, packet []byte, c *Client, t Transport) ([]byte, Info) {
-	c.work.reply.options = options{}
+	c.work.reply.Options, c.work.limit = message.Options{}, 0
 	return z.answerParsed(dst, packet, c, t, c.query.Parse(packet))
 }
 
-// answerParsed answers the query in c, which was read from packet. The reply's options are set.
+// answerParsed answers the query in c, which was read from packet. The reply's options and limit are set.
 func (z *Zones) answerParsed(dst, packet []byte, c *Client, t Transport, verdict dnswire.Verdict) ([]byte, Info) {
 	q, w := &c.query, &c.work
 	if verdict == dnswire.Drop {
 		return dst, Info{Dropped: Malformed}
 	}
-	r := &w.reply
-	r.start(dst, packet, q, t)
+	r := c.begin(dst, packet, t)
 	w.asked, w.handover, w.scope, w.hops = false, false, 0, 0
-	c.Subnet = q.Subnet
 	switch verdict {
 	case dnswire.FormErr:
 		q.SubnetOption = nil // not understood, so not echoed
-		r.rcode = rcodeFormErr
+		r.RCode = rcodeFormErr
 	case dnswire.NotImp:
-		r.rcode = rcodeNotImp
+		r.RCode = rcodeNotImp
 	case dnswire.BadVers:
-		r.rcode = rcodeBadVers
+		r.RCode = rcodeBadVers
 	default:
 		z.respond(c)
 	}
-	info := Info{RCode: r.rcode, Truncated: r.truncated, Scope: uint8(w.scope), Handover: verdict == dnswire.NotImp || w.handover}
+	info := Info{RCode: r.RCode, Truncated: r.Truncated, Scope: uint8(w.scope), Handover: verdict == dnswire.NotImp || w.handover}
 	if q.End > dnswire.HeaderLen {
 		info.Type = q.Type
 	}
-	if r.zone >= 0 {
-		info.Zone, info.zone = z.units[r.zone].name, r.zone+1
+	if w.zone >= 0 {
+		info.Zone, info.zone = z.units[w.zone].name, w.zone+1
 	}
-	return r.finish(q, w.scope), info
+	return r.Finish(q, w.scope), info
+}
+
+// begin starts the reply to the query in c.
+func (c *Client) begin(dst, packet []byte, t Transport) *message.Reply {
+	w := &c.work
+	size := sizeLimit(&c.query, t)
+	if w.limit > 0 {
+		size = min(size, w.limit)
+	}
+	w.reply.Start(dst, packet, &c.query, size)
+	w.zone, w.wildcard = -1, false
+	c.Subnet = c.query.Subnet
+	return &w.reply
+}
+
+// sizeLimit is how long a reply may be (RFC 6891 section 6.2.3 and 6.2.5).
+func sizeLimit(q *dnswire.Query, t Transport) int {
+	switch {
+	case t != UDP:
+		return MaxTCP
+	case q.EDNS:
+		return min(max(int(q.UDPSize), minUDP), MaxUDP)
+	}
+	return minUDP
 }
 
 // respond answers a well-formed query.
@@ -91,17 +117,17 @@ func (z *Zones) respond(c *Client) {
 	switch {
 	case q.Signed:
 		w.handover = true
-		r.rcode = rcodeNotAuth // no key is known, so none can have signed this (RFC 8945 section 5.2.1)
+		r.RCode = rcodeNotAuth // no key is known, so none can have signed this (RFC 8945 section 5.2.1)
 	case z == nil:
-		r.rcode = rcodeServFail
+		r.RCode = rcodeServFail
 	case q.Class != dnswire.ClassIN: // CHAOS among them (D19)
-		r.rcode = rcodeRefused
+		r.RCode = rcodeRefused
 	case q.Type == dnswire.TypeAXFR || q.Type == dnswire.TypeIXFR:
 		w.handover = true
-		r.rcode = rcodeRefused
+		r.RCode = rcodeRefused
 	case q.Type == 0 || q.Type == dnswire.TypeOPT || q.Type == dnswire.TypeTKEY || q.Type == dnswire.TypeTSIG,
 		q.Type == dnswire.TypeNXNAME: // RFC 9824 section 3.3
-		r.rcode = rcodeFormErr
+		r.RCode = rcodeFormErr
 	default:
 		z.lookup(c)
 	}
@@ -131,7 +157,7 @@ func (z *Zones) lookup(c *Client) {
 		switch {
 		case i < 0 && w.hops == 0:
 			w.trace.hop(name, nil, 0, outside)
-			r.rcode = rcodeRefused // and no upward referral (D20)
+			r.RCode = rcodeRefused // and no upward referral (D20)
 			return
 		case i < 0: // the CNAMEs so far are the answer
 			w.trace.hop(name, nil, 0, outside)
@@ -139,12 +165,12 @@ func (z *Zones) lookup(c *Client) {
 		case z.units[i].broken != nil:
 			w.trace.hop(name, nil, 0, outside)
 			if w.hops == 0 {
-				r.zone, r.rcode = i, rcodeServFail
+				w.zone, r.RCode = i, rcodeServFail
 			}
 			return
 		}
 		if w.hops == 0 {
-			r.zone, r.authoritative = i, true
+			w.zone, r.Authoritative = i, true
 		}
 		name, owner = z.inZone(c, z.units[i], name, owner)
 		w.hops++
@@ -171,22 +197,22 @@ func (z *Zones) inZone(c *Client, u *unit, name []byte, owner int) (next []byte,
 	if w.trace != nil {
 		w.trace.hop(name, u, n, how)
 	}
-	r.wildcard = r.wildcard || how == wildcard
+	w.wildcard = w.wildcard || how == wildcard
 	apex := owner + len(name) - u.apexLen
 	switch how {
 	case delegated:
 		if c.query.Type != dnswire.TypeDS || len(u.nodeName(n)) != len(name) {
-			r.authoritative = w.hops > 0 // the CNAME before it is ours (RFC 1035 section 4.1.1)
-			r.refer(u, u.static(u.set(n, dnswire.TypeNS)), owner+len(name)-len(u.nodeName(n)))
+			r.Authoritative = w.hops > 0 // the CNAME before it is ours (RFC 1035 section 4.1.1)
+			refer(r, u, u.static(u.set(n, dnswire.TypeNS)), owner+len(name)-len(u.nodeName(n)))
 			return nil, 0
 		}
 	case renamed:
 		return z.rename(c, u, n, name, owner)
 	case missing:
 		if c.query.Type != dnswire.TypeDS || w.hops > 0 || z.apexAt(name) < 0 { // a zone of ours is there, delegated or not
-			r.rcode = rcodeNXDomain
+			r.RCode = rcodeNXDomain
 		}
-		r.deny(u, apex)
+		deny(r, u, apex)
 		return nil, 0
 	}
 	return z.fromNode(c, u, n, name, owner)
@@ -200,29 +226,22 @@ func (z *Zones) rename(c *Client, u *unit, n node, name []byte, owner int) (next
 	b := u.static(set)
 	w.trace.chosen(u, n, set, nil)
 	prefix := len(name) - len(u.nodeName(n))
-	if !w.again(b.wire) && !r.put(inAnswer, b, owner+prefix, 0) {
+	if !w.again(b.Wire) && !r.Put(message.Answer, b.Records, owner+prefix, 0) {
 		return nil, 0
 	}
-	target := b.wire[fixedLen:]
+	target := b.Wire[message.FixedLen:]
 	if prefix+len(target) > dnswire.MaxName {
-		r.rcode = rcodeYXDomain
+		r.RCode = rcodeYXDomain
 		return nil, 0
 	}
-	if !r.fits(fixedLen + prefix + len(target)) {
-		r.truncate()
+	from := r.Len()
+	if !r.PutRename(owner, prefix, binary.BigEndian.Uint32(b.Wire[message.OwnerLen+4:]), target) {
 		return nil, 0
 	}
-	from := len(r.msg)
-	ttl := binary.BigEndian.Uint32(b.wire[ownerLen+4:])
-	r.msg = appendHead(r.msg, dnswire.TypeCNAME, ttl, prefix+len(target))
-	binary.BigEndian.PutUint16(r.msg[from:], 0xC000|uint16(owner))
-	r.msg = append(r.msg, r.msg[r.base+owner:r.base+owner+prefix]...)
-	r.msg = append(r.msg, target...)
-	r.counts[inAnswer]++
 	if c.query.Type == dnswire.TypeCNAME || c.query.Type == dnswire.TypeANY {
 		return nil, 0
 	}
-	return w.follow(from - r.base + fixedLen)
+	return w.follow(from + message.FixedLen)
 }
 
 // again reports whether a DNAME is in the answer already: one that leads below itself is told once.
@@ -244,7 +263,7 @@ func (w *work) follow(at int) (name []byte, owner int) {
 	}
 	r := &w.reply
 	buf := w.names[w.hops][:0]
-	name = dnswire.AppendLower(buf, r.msg[r.base+at:])
+	name = dnswire.AppendLower(buf, r.From(at))
 	if bytes.Equal(name, w.question) {
 		return nil, 0
 	}
@@ -274,33 +293,33 @@ func (z *Zones) fromNode(c *Client, u *unit, n node, name []byte, owner int) (ne
 	case set.typ != 0:
 	case qtype == dnswire.TypeANY && u.count(n) > 0:
 		if set = u.special(n, nodeAny); set.typ == 0 {
-			r.put(inAnswer, hinfo, owner, 0)
+			r.Put(message.Answer, hinfo, owner, 0)
 			return nil, 0
 		}
 	default:
 		set = u.set(n, qtype)
 	}
 	if set.typ == 0 {
-		r.deny(u, owner+len(name)-u.apexLen)
+		deny(r, u, owner+len(name)-u.apexLen)
 		return nil, 0
 	}
-	from := len(r.msg)
+	from := r.Len()
 	if set.flags&setIsTree == 0 {
 		if w.trace != nil {
 			w.trace.chosen(u, n, set, nil)
 		}
 		b := u.static(set)
-		if !r.put(inAnswer, b, owner, uint32(c.Random)) {
+		if !r.Put(message.Answer, b.Records, owner, uint32(c.Random)) {
 			return nil, 0
 		}
 		if !chase {
-			r.additional(u, b.extra)
+			additional(r, u, b.extra)
 			return nil, 0
 		}
 	} else if !z.fromTree(c, u, n, set, name, owner) || !chase {
 		return nil, 0
 	}
-	return w.follow(from - r.base + fixedLen)
+	return w.follow(from + message.FixedLen)
 }
 
 // fromTree answers with what a policy picks. It returns false when there is nothing to go on from.
@@ -309,10 +328,10 @@ func (z *Zones) fromTree(c *Client, u *unit, n node, set set, name []byte, owner
 	s := &u.steered[set.extra]
 	picks := z.pick(c, u, n, set, name)
 	if len(picks) == 0 {
-		r.deny(u, owner+len(name)-u.apexLen)
+		deny(r, u, owner+len(name)-u.apexLen)
 		return false
 	}
-	from := len(r.msg)
+	from := r.Len()
 	unknown, draw := false, uint32(0)
 	if s.tree == nil {
 		draw = uint32(c.Random)
@@ -320,8 +339,8 @@ func (z *Zones) fromTree(c *Client, u *unit, n node, set set, name []byte, owner
 	for _, i := range picks {
 		l := &u.leaves[i]
 		switch {
-		case l.n > 0:
-			if !r.put(inAnswer, l.blob, owner, draw) {
+		case l.N > 0:
+			if !r.Put(message.Answer, l.Records, owner, draw) {
 				return false
 			}
 		case l.host == "" || !z.putHost(r, l.host, set.typ, owner, c.Random):
@@ -329,25 +348,25 @@ func (z *Zones) fromTree(c *Client, u *unit, n node, set set, name []byte, owner
 		}
 	}
 	switch {
-	case r.truncated:
+	case r.Truncated:
 		return false
-	case len(r.msg) > from:
+	case r.Len() > from:
 	case unknown:
-		r.clear()
-		r.rcode = rcodeServFail // not known is not the same as not there, and must not be cached as if it were
+		r.Clear()
+		r.RCode = rcodeServFail // not known is not the same as not there, and must not be cached as if it were
 		return false
 	default:
-		r.deny(u, owner+len(name)-u.apexLen)
+		deny(r, u, owner+len(name)-u.apexLen)
 		return false
 	}
 	for _, i := range picks {
-		r.additional(u, u.leaves[i].extra)
+		additional(r, u, u.leaves[i].extra)
 	}
 	return true
 }
 
 // putHost answers with the addresses of a host outside our zones. It returns false when none is known, of either family.
-func (z *Zones) putHost(r *reply, host string, typ uint16, owner int, draw uint64) bool {
+func (z *Zones) putHost(r *message.Reply, host string, typ uint16, owner int, draw uint64) bool {
 	if z.deps.Hosts == nil {
 		return false
 	}
@@ -362,24 +381,14 @@ func (z *Zones) putHost(r *reply, host string, typ uint16, owner int, draw uint6
 		if addr.Is4() != (typ == dnswire.TypeA) {
 			continue
 		}
-		if !r.fits(fixedLen + 16) {
-			r.truncate()
-			return true
+		if !r.PutAddress(owner, known.TTL, addr) {
+			return true // truncated, which is an answer
 		}
-		from := len(r.msg)
-		r.msg = appendAddress(r.msg, min(known.TTL, maxTTL), addr)
-		binary.BigEndian.PutUint16(r.msg[from:], 0xC000|uint16(owner))
-		r.counts[inAnswer]++
 	}
 	return true
 }
 
 // hinfo is the answer to ANY where every record depends on who asks (RFC 8482 section 4.2).
-var hinfo = func() blob {
-	b := binary.BigEndian.AppendUint16(nil, qnamePtr)
-	b = binary.BigEndian.AppendUint16(b, dnswire.TypeHINFO)
-	b = binary.BigEndian.AppendUint16(b, dnswire.ClassIN)
-	b = binary.BigEndian.AppendUint32(b, 3600)
-	b = append(b, 0, 9, 7, 'R', 'F', 'C', '8', '4', '8', '2', 0)
-	return blob{wire: b, n: 1}
-}()
+var hinfo = message.Records{Wire: append(message.AppendHead(nil, dnswire.TypeHINFO, 3600, len(hinfoData)), hinfoData...), N: 1}
+
+const hinfoData = "\x07RFC8482\x00"

@@ -12,6 +12,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/dns/message"
 	"github.com/meridian-edge/meridian/dns/zone"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 )
@@ -189,7 +190,7 @@ func (b *builder) check() {
 			others = true
 		}
 		switch {
-		case it.src == nil && isSingle(it.typ) && it.set.Len() > 1:
+		case it.src == nil && message.Single(it.typ) && it.set.Len() > 1:
 			b.fault(fmt.Errorf("%s: more than one %s record", zone.NameText(b.name), mdns.Type(it.typ)))
 		case it.src == nil && it.typ == dnswire.TypeNS && isWildcard(b.name):
 			b.fault(fmt.Errorf("%s: a wildcard cannot delegate", zone.NameText(b.name))) // RFC 4592 section 4.2
@@ -257,7 +258,7 @@ func (b *builder) hides(items []item, n node, nameLen int) (flags byte, hidden n
 }
 
 // empty reports whether a record of the configuration turned out to have nothing to say.
-func (it *item) empty() bool { return it.src != nil && it.src.steered == nil && it.src.blob.n == 0 }
+func (it *item) empty() bool { return it.src != nil && it.src.steered == nil && it.src.answer.N == 0 }
 
 // writeSet fills in the head of a set, at an offset, and appends its records.
 func (b *builder) writeSet(at uint32, owner node, it *item) set {
@@ -268,19 +269,19 @@ func (b *builder) writeSet(at uint32, owner node, it *item) set {
 		s.flags, s.extra = setIsTree, uint32(len(u.steered))
 		u.steered = append(u.steered, *it.src.steered)
 		for _, i := range it.src.steered.choices {
-			u.records += u.leaves[i].n
+			u.records += u.leaves[i].N
 			b.links = append(b.links, link{leaf: i, owner: owner})
 		}
 	case it.src != nil:
-		u.arena = append(u.arena, it.src.blob.wire...)
-		s.n = uint16(it.src.blob.n)
+		u.arena = append(u.arena, it.src.answer.Wire...)
+		s.n = uint16(it.src.answer.N)
 	default:
 		for data := range it.set.RData() {
-			u.arena = append(appendHead(u.arena, it.typ, it.set.TTL, len(data)), data...)
+			u.arena = append(message.AppendHead(u.arena, it.typ, it.set.TTL, len(data)), data...)
 		}
 		s.n = uint16(it.set.Len())
-		if len(u.arena)-int(s.at) > maxBlob {
-			b.fault(fmt.Errorf("%s %s: records need more than %d octets", zone.NameText(b.name), mdns.Type(it.typ), maxBlob))
+		if len(u.arena)-int(s.at) > message.MaxRecords {
+			b.fault(fmt.Errorf("%s %s: records need more than %d octets", zone.NameText(b.name), mdns.Type(it.typ), message.MaxRecords))
 		}
 	}
 	if len(u.arena) > 1<<32-1<<20 {
@@ -322,14 +323,14 @@ func (b *builder) setNegative() {
 	case ns.typ == 0:
 		b.fault(errors.New("no nameservers"))
 		return
-	case soa.typ == 0 || soa.size < fixedLen+22:
+	case soa.typ == 0 || soa.size < message.FixedLen+22:
 		b.fault(errors.New("no SOA record"))
 		return
 	}
 	u.negative = u.static(soa)
-	u.negative.wire = bytes.Clone(u.negative.wire)
-	minimum := u.negative.wire[len(u.negative.wire)-4:]
-	if ttl := u.negative.wire[ownerLen+4 : ownerLen+8]; bytes.Compare(minimum, ttl) < 0 {
+	u.negative.Wire = bytes.Clone(u.negative.Wire)
+	minimum := u.negative.Wire[len(u.negative.Wire)-4:]
+	if ttl := u.negative.Wire[message.OwnerLen+4 : message.OwnerLen+8]; bytes.Compare(minimum, ttl) < 0 {
 		copy(ttl, minimum)
 	}
 }
@@ -339,90 +340,6 @@ func (b *builder) fillTable() {
 	u.slots = make([]uint64, tableSize(len(b.nodes)))
 	for _, n := range b.nodes {
 		insert(u.slots, maphash.Bytes(u.seed, u.nodeName(n)), uint32(n))
-	}
-}
-
-// link finds the additional records of a set or leaf and appends them to the arena.
-func (b *builder) link(l link) {
-	u := b.u
-	if len(u.slots) == 0 || u.flags(l.owner)&nodeBelow != 0 {
-		return // never answered with
-	}
-	owner := u.nodeName(l.owner)
-	var wire []byte
-	if l.set != 0 {
-		wire = u.static(u.readSet(l.set)).wire
-	} else {
-		wire = u.leaves[l.leaf].wire
-	}
-	self := owner
-	if l.set == 0 || isWildcard(owner) { // a leaf may be shared with an alias
-		self = nil
-	}
-	at := uint32(len(u.arena))
-	found := targets(wire, self)
-	if l.cut {
-		// Addresses of nameservers inside the delegated zone must go with it or it leads nowhere; other addresses of ours go
-		// along when there is room.
-		for _, required := range []bool{true, false} {
-			for _, t := range found {
-				if dnswire.Below(t.name, owner) == required {
-					b.appendExtras(u.get(t.name), t, required)
-				}
-			}
-		}
-	} else {
-		for _, t := range found {
-			if !dnswire.Below(t.name, u.apex) {
-				continue
-			}
-			if n, how := u.find(t.name); how == exact { // hosts below a delegation are not ours
-				b.appendExtras(n, t, false)
-			}
-		}
-	}
-	if at == uint32(len(u.arena)) {
-		return
-	}
-	u.arena = append(u.arena, 0, 0) // no more
-	if l.set != 0 {
-		binary.LittleEndian.PutUint32(u.arena[l.set+12:], at)
-	} else {
-		u.leaves[l.leaf].extra = at
-	}
-}
-
-// appendExtras appends the addresses at a node, or what else a target wants, as far as the answers do not depend on who asks: that
-// would need a scope of its own.
-func (b *builder) appendExtras(n node, t target, required bool) {
-	if n == 0 {
-		return
-	}
-	u := b.u
-	types := [3]uint16{t.other, dnswire.TypeA, dnswire.TypeAAAA}
-	want := types[:]
-	if t.only {
-		want = types[:1]
-	}
-	for _, typ := range want {
-		s := u.set(n, typ)
-		if typ == 0 || s.typ == 0 || s.flags&setIsTree != 0 {
-			continue
-		}
-		flag := byte(0)
-		if required {
-			flag = 1
-		}
-		from := len(u.arena)
-		u.arena = binary.LittleEndian.AppendUint16(u.arena, s.n)
-		u.arena = append(u.arena, 0, 0, flag, 0)
-		u.arena = appendOwned(u.arena, u.static(s).wire, t.name)
-		size := len(u.arena) - from - extraHeader
-		if size > maxBlob {
-			u.arena = u.arena[:from]
-			continue
-		}
-		binary.LittleEndian.PutUint16(u.arena[from+2:], uint16(size))
 	}
 }
 
@@ -463,7 +380,7 @@ func (b *builder) chain(n node, lengths map[node]int) int {
 	lengths[n] = endless
 	longest := 0
 	for _, wire := range b.answers(src) {
-		name := dnswire.Lower(wire[fixedLen:])
+		name := dnswire.Lower(wire[message.FixedLen:])
 		if !dnswire.Below(name, b.u.apex) {
 			continue
 		}
@@ -481,11 +398,11 @@ func (b *builder) chain(n node, lengths map[node]int) int {
 // answers is everything a record of the configuration can be answered with.
 func (b *builder) answers(s *source) [][]byte {
 	if s.steered == nil {
-		return [][]byte{s.blob.wire}
+		return [][]byte{s.answer.Wire}
 	}
 	var all [][]byte
 	for _, i := range s.steered.choices {
-		if wire := b.u.leaves[i].wire; len(wire) > 0 {
+		if wire := b.u.leaves[i].Wire; len(wire) > 0 {
 			all = append(all, wire)
 		}
 	}

@@ -51,7 +51,7 @@ func Compile(cfg *config.Config, d Deps) (*Zones, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	z.apexes = newApexTable(z.units)
+	z.index()
 	return z, nil
 }
 
@@ -235,6 +235,9 @@ func (z *Zones) replace(name string, u *unit) *Zones {
 	default:
 		return z
 	}
-	c.apexes = newApexTable(c.units)
+	c.index()
 	return &c
 }
+
+// index is called when there are other zones than before.
+func (z *Zones) index() { z.apexes, z.order = newApexTable(z.units), &order{len(z.units)} }

@@ -389,6 +389,11 @@ var differences = []difference{
 		"SOA's TTL and its minimum", func(ours, named, nsd, knotd string) bool {
 		return nsd == knotd && ours == nsd && strings.Contains(named, " 0 in soa ")
 	}},
+	{"BIND leaves out the addresses of a delegation's servers that do not lie below it, when it is to be minimal; RFC 9471 section 3.2 does not require " +
+		"them, and the resolver that gets them is saved a question", func(ours, named, nsd, knotd string) bool {
+		short, _, more := strings.Cut(ours, "; ar: ")
+		return nsd == knotd && ours == nsd && more && named == short
+	}},
 	{"a DNAME that leads below itself makes longer names for ever, and where to stop is free (RFC 1034 section 5.2.2 asks for some bound): " +
 		"BIND stops with SERVFAIL after 11, NSD after 1, Knot after 5, we after 16", func(ours, named, nsd, knotd string) bool {
 		return strings.Count(ours, " in dname ") > 0 && strings.Count(ours, " in cname ") >= 16
@@ -442,7 +447,9 @@ func compare(t *testing.T, z *dns.Zones, zones []tiny, pairs []pair, answers [][
 		case reason != "":
 			known[reason]++
 		default: // one of the others stands alone, or each
-			open++
+			if open++; open <= 20 {
+				t.Errorf("not in the table of differences: %s", text)
+			}
 		}
 	}
 	t.Logf("%d pairs of %d zones: we differ from most in %d, %d are open", len(pairs), len(zones)-1, differ, open)

@@ -143,9 +143,13 @@ type Zones struct {
 	deps   Deps
 	health steer.Health
 	units  []*unit
+	order  *order // of units
 	apexes apexTable
 	errs   []ZoneError
 }
+
+// order stands for which zones there are, and in which order: generations that have it in common have that in common too.
+type order struct{ zones int }
 
 // Names returns the zones' names, with the final dot: first those of the configuration in its order, then the others. The nil
 // Zones have none.

@@ -59,7 +59,7 @@ func (z *Zones) flattenSet(b *zonedata.Builder, u *unit, n node, s set, c *Clien
 	message = binary.BigEndian.AppendUint16(message, s.typ)
 	message = binary.BigEndian.AppendUint16(message, dnswire.ClassIN)
 	if s.flags&setIsTree == 0 {
-		message = append(message, u.static(s).wire...)
+		message = append(message, u.static(s).Wire...)
 		binary.BigEndian.PutUint16(message[6:], s.n)
 	} else {
 		message, _ = z.answer(nil, message, c, TCP)

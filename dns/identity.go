@@ -1,9 +1,9 @@
 package dns
 
 import (
-	"encoding/binary"
 	"fmt"
 
+	"github.com/meridian-edge/meridian/dns/message"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 )
 
@@ -15,7 +15,7 @@ type Identity struct {
 }
 
 // MaxNSID is the longest NSID in octets.
-const MaxNSID = 128
+const MaxNSID = message.MaxNSID
 
 // SetIdentity changes what the server says about itself. It returns an error and changes nothing when i is out of its limits.
 func (s *Server) SetIdentity(i Identity) error {
@@ -45,20 +45,8 @@ func (i *Identity) chaos(q *dnswire.Query) string {
 
 // chaos answers with one TXT record that nobody keeps.
 func chaos(dst, packet []byte, c *Client, t Transport, text string) ([]byte, Info) {
-	q, r := &c.query, &c.work.reply
-	r.start(dst, packet, q, t)
-	c.Subnet = q.Subnet
-	r.authoritative = true
-	if n := fixedLen + 1 + len(text); !r.fits(n) {
-		r.truncate()
-		return r.finish(q, 0), Info{Type: q.Type, Truncated: true}
-	}
-	m := binary.BigEndian.AppendUint16(r.msg, qnamePtr)
-	m = binary.BigEndian.AppendUint16(m, dnswire.TypeTXT)
-	m = binary.BigEndian.AppendUint16(m, dnswire.ClassCHAOS)
-	m = binary.BigEndian.AppendUint32(m, 0)
-	m = binary.BigEndian.AppendUint16(m, uint16(1+len(text)))
-	r.msg = append(append(m, byte(len(text))), text...)
-	r.counts[inAnswer]++
-	return r.finish(q, 0), Info{Type: q.Type}
+	r := c.begin(dst, packet, t)
+	r.Authoritative = true
+	r.PutText(text)
+	return r.Finish(&c.query, 0), Info{Type: c.query.Type, Truncated: r.Truncated}
 }

@@ -3,12 +3,13 @@ package dns
 import (
 	"time"
 
+	"github.com/meridian-edge/meridian/dns/message"
 	"github.com/meridian-edge/meridian/dns/transport"
 )
 
 // Sizes of messages.
 const (
-	MaxUDP = 1232                 // what fits every path without fragments (DNS flag day 2020); offered and never passed over UDP (D03)
+	MaxUDP = message.MaxUDP       // what fits every path without fragments (DNS flag day 2020); offered and never passed over UDP (D03)
 	MaxTCP = transport.MaxMessage // over anything but UDP
 
 	minUDP   = 512 // without EDNS (RFC 1035 section 4.2.1)

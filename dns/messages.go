@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"github.com/meridian-edge/meridian/dns/message"
 	"github.com/meridian-edge/meridian/dns/transfer"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 )
@@ -78,7 +79,7 @@ func (s *Server) handOver(ctx context.Context, t Transport, m *transfer.Message)
 		client := new(Client)
 		dst = s.handle(dst, packet, client, m.From, t)
 		if limit > 0 && len(dst)-base > limit {
-			return shorten(dst, base, &client.query)
+			return message.Shorten(dst, base, &client.query)
 		}
 		return dst
 	}

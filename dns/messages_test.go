@@ -2,17 +2,21 @@ package dns_test
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	mdns "github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-edge/meridian/dns"
 	"github.com/meridian-edge/meridian/dns/transfer"
 	"github.com/meridian-edge/meridian/dns/transfer/tsig"
+	"github.com/meridian-edge/meridian/dns/transport"
 	"github.com/meridian-edge/meridian/dns/zone"
 )
 
@@ -35,11 +39,13 @@ func transferStore(t *testing.T) *transfer.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := transfer.New(transfer.Options{})
+	store := transfer.New(transfer.Options{Dir: t.TempDir()})
 	t.Cleanup(store.Close)
 	if err := store.Apply(t.Context(), transfer.Config{
-		Keys:  []tsig.Key{{Name: "key.example.org.", Secret: []byte("0123456789abcdef0123456789abcdef")}},
-		Zones: []transfer.Zone{{Name: "example.org.", Base: data, Transfer: []transfer.Rule{{Key: "key.example.org."}}}},
+		Keys: []tsig.Key{{Name: "key.example.org.", Secret: []byte("0123456789abcdef0123456789abcdef")}},
+		Zones: []transfer.Zone{{Name: "example.org.", Base: data, Transfer: []transfer.Rule{{Key: "key.example.org."}}, Update: []transfer.Grant{{
+			Rule: transfer.Rule{Key: "key.example.org."}, Names: []string{"*.example.org."}, Types: []uint16{mdns.TypeTXT},
+		}}}},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -122,5 +128,74 @@ func TestSignedQueriesAndTransfersOnEveryTransport(t *testing.T) {
 				t.Errorf("notify: %v", r)
 			}
 		})
+	}
+}
+
+// signedUpdate is an update of so many octets, as external-dns sends one for a batch of changes.
+func signedUpdate(t *testing.T, size int) []byte {
+	t.Helper()
+	m := new(mdns.Msg).SetUpdate("example.org.")
+	padded := func(pad int) []byte {
+		m.Ns = m.Ns[:0]
+		for i := range 60 {
+			m.Insert([]mdns.RR{&mdns.TXT{
+				Hdr: mdns.RR_Header{Name: fmt.Sprintf("h%d.example.org.", i), Rrtype: mdns.TypeTXT, Class: mdns.ClassINET, Ttl: 60},
+				Txt: []string{strings.Repeat("x", pad/60+map[bool]int{true: 1}[i < pad%60])},
+			}})
+		}
+		m.Extra = nil
+		return signed(t, m, "key.example.org.", tsigSecret, time.Now(), nil)
+	}
+	packet := padded(size - len(padded(0)))
+	if len(packet) != size {
+		t.Fatalf("%d octets, want %d", len(packet), size)
+	}
+	return packet
+}
+
+// An update over UDP may be as long as one over TCP; anything else of more than 4,096 octets is dropped (D11).
+func TestUpdatesOverUDPMayBeLong(t *testing.T) {
+	store, source, reg := transferStore(t), &holder{}, prometheus.NewRegistry()
+	source.p.Store(simpleZones(t, "a 60 A 192.0.2.1"))
+	s := dns.NewServer(dns.Options{Source: source, Messages: store, Registerer: reg})
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { s.ServeUDP(ctx, conn) })
+	t.Cleanup(func() {
+		cancel()
+		wg.Wait()
+	})
+	host, port, err := net.SplitHostPort(conn.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, buf := connect(t, host, port), make([]byte, dns.MaxUDP)
+	notify := question("example.org.", mdns.TypeSOA, func(m *mdns.Msg) { m.Opcode = mdns.OpcodeNotify })
+	for _, dropped := range [][]byte{signedUpdate(t, transport.MaxUpdate+1), append(notify, make([]byte, transport.MaxQuery+1-len(notify))...)} {
+		write(t, c, dropped)
+	}
+	for _, size := range []int{2500, transport.MaxQuery + 1, transport.MaxUpdate} {
+		write(t, c, signedUpdate(t, size))
+		n, err := c.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := new(mdns.Msg)
+		if err := m.Unpack(buf[:n]); err != nil || m.Rcode != mdns.RcodeSuccess || m.Opcode != mdns.OpcodeUpdate {
+			t.Fatalf("%d octets: %v %v", size, m, err)
+		}
+		if got := store.Data()["\x07example\x03org\x00"].Len(); got != 3+60 && size == 2500 {
+			t.Errorf("%d records after the first", got)
+		}
+	}
+	if got := store.Data()["\x07example\x03org\x00"].Len(); got != 3+3*60 {
+		t.Errorf("%d records after three updates", got)
+	}
+	if n := metric(t, &running{registry: reg}, "meridian_dns_dropped_total", "malformed"); n != 2 {
+		t.Errorf("%v dropped", n)
 	}
 }

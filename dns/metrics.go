@@ -19,7 +19,7 @@ type metrics struct {
 	panics    prometheus.Counter
 	sockets   netio.Sockets
 
-	// tallies hold the counters of one generation's zones by number, so that a packet costs no label lookup.
+	// tallies hold the counters of zones by number, so that a packet costs no label lookup.
 	tallies atomic.Pointer[tallies]
 }
 
@@ -53,18 +53,19 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	return m
 }
 
-// tallies are the query counters of one generation, resolved when they are first needed.
+// tallies are the query counters of the generations that have the same zones, resolved when they are first needed. With many zones they are
+// large: a zone that changes must not cost new ones.
 type tallies struct {
-	zones *Zones
+	order *order
 	cells []atomic.Pointer[prometheus.Counter] // by zone, transport, response code
 }
 
-func newTallies(z *Zones) *tallies {
+func newTallies(o *order) *tallies {
 	zones := 1
-	if z != nil {
-		zones += len(z.units)
+	if o != nil {
+		zones += o.zones
 	}
-	return &tallies{zones: z, cells: make([]atomic.Pointer[prometheus.Counter], zones*transports*rcodeSlots)}
+	return &tallies{order: o, cells: make([]atomic.Pointer[prometheus.Counter], zones*transports*rcodeSlots)}
 }
 
 // count notes one packet.
@@ -76,9 +77,13 @@ func (m *metrics) count(z *Zones, t Transport, info *Info) {
 	if info.Truncated {
 		m.truncated[t].Inc()
 	}
+	var now *order
+	if z != nil {
+		now = z.order
+	}
 	tally := m.tallies.Load()
-	if tally.zones != z {
-		tally = newTallies(z)
+	if tally.order != now {
+		tally = newTallies(now)
 		m.tallies.Store(tally) // two workers may both do this: the counters behind are the same
 	}
 	cell := &tally.cells[(info.zone*transports+int(t))*rcodeSlots+int(info.RCode)]

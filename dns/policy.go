@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/dns/message"
 	"github.com/meridian-edge/meridian/steer"
 	"github.com/meridian-edge/meridian/steer/geo"
 )
@@ -28,7 +29,7 @@ func (b *builder) compileSet(s *source) error {
 	case r.Alias != nil:
 		err = b.compileAlias(s, r.Alias)
 	case len(r.Answers) == 0:
-		s.blob, err = compileValues(s.typ, r.TTL, r.Values)
+		s.answer, err = message.Pack(s.typ, r.TTL, r.Values)
 	default:
 		if s.group, err = b.policyGroup(s); err == nil {
 			err = b.steer(s)
@@ -144,8 +145,8 @@ func (b *builder) member(s *source, a *config.Answer) (steer.Member, error) {
 		m.Point = point
 	}
 	if a.Alias == nil {
-		answer, err := compileValues(s.typ, s.record.TTL, a.Values)
-		m.Leaf = b.addLeaf(leaf{blob: answer, id: a.ID})
+		answer, err := message.Pack(s.typ, s.record.TTL, a.Values)
+		m.Leaf = b.addLeaf(leaf{blob: blob{Records: answer}, id: a.ID})
 		return m, err
 	}
 	m.EvaluateTargetHealth = a.EvaluateTargetHealth

@@ -13,6 +13,7 @@ import (
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns/guard"
+	"github.com/meridian-edge/meridian/dns/message"
 	"github.com/meridian-edge/meridian/dns/transport"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 )
@@ -119,11 +120,12 @@ func (s *Server) answer(z *Zones, dst, packet []byte, c *Client, v *visit) (repl
 		if r := recover(); r != nil {
 			s.metrics.panics.Inc()
 			s.log.Error("dns answer panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			reply, info = servFail(dst, packet)
+			// What went wrong may have been anything, but without a header nothing would have.
+			reply, info = message.Fail(dst, packet, rcodeServFail), Info{RCode: rcodeServFail}
 		}
 	}()
 	verdict := c.query.Parse(packet)
-	c.work.reply.options = options{}
+	c.work.reply.Options, c.work.limit = message.Options{}, 0
 	if verdict != dnswire.Accept {
 		return z.answerParsed(dst, packet, c, v.transport, verdict)
 	}
@@ -138,15 +140,8 @@ func (s *Server) answer(z *Zones, dst, packet []byte, c *Client, v *visit) (repl
 		}
 	}
 	reply, info = z.answerParsed(dst, packet, c, v.transport, verdict)
-	if info.Truncated && c.work.reply.options.limit > 0 {
+	if info.Truncated && c.work.limit > 0 {
 		s.guard.Capped()
 	}
 	return reply, info
-}
-
-// servFail is a header only: what went wrong may have been anything. packet has at least a header, or nothing would have panicked.
-func servFail(dst, packet []byte) ([]byte, Info) {
-	q := dnswire.Query{ID: uint16(packet[0])<<8 | uint16(packet[1]), Flags: uint16(packet[2]) << 8, End: dnswire.HeaderLen}
-	r := reply{msg: append(dst, packet[:dnswire.HeaderLen]...), base: len(dst), rcode: rcodeServFail}
-	return r.finish(&q, 0), Info{RCode: rcodeServFail}
 }

@@ -8,6 +8,7 @@ import (
 	mdns "github.com/miekg/dns"
 
 	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/dns/message"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
 )
@@ -25,8 +26,8 @@ type source struct {
 	typ    uint16
 	record *config.Record
 
-	blob     blob     // the answer, when it is always the same; without records when there are none of this type
-	steered  *steered // not nil: a policy picks the answer
+	answer   message.Records // the answer, when it is always the same; without records when there are none of this type
+	steered  *steered        // not nil: a policy picks the answer
 	group    *steer.Group
 	compiled bool
 	visiting bool // on the path that is being compiled: meeting it again is a loop
@@ -118,7 +119,7 @@ func (b *builder) soa() *config.Record {
 	return &config.Record{
 		Name: cfg.Name, Type: "SOA", TTL: cfg.TTL, Line: cfg.Line,
 		Values: []string{fmt.Sprintf("%s %s %d %d %d %d %d", names[0], names[1],
-			b.env.deps.Serial, soaRefresh, soaRetry, soaExpire, clampTTL(cfg.NegativeTTL))},
+			b.env.deps.Serial, soaRefresh, soaRetry, soaExpire, message.ClampTTL(cfg.NegativeTTL))},
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/meridian-edge/meridian/internal/proxyproto"
 )
 
-// maxDatagram is a query with a PROXY protocol header before it.
-const maxDatagram = proxyproto.FixedLen + proxyproto.MaxLen + maxQuery
+// maxProxyHeader is how long a PROXY protocol header before a datagram's message may be.
+const maxProxyHeader = proxyproto.FixedLen + proxyproto.MaxLen
 
 // newStreams makes what carries messages over everything but UDP.
 func newStreams(s *Server, o *Options) *transport.Server {
@@ -92,14 +92,6 @@ func (h *handover) Takes(packet []byte) bool { return special(packet) }
 func (h *handover) Handle(ctx context.Context, m *transport.Message) {
 	t := over(m.Kind)
 	h.server.handOver(ctx, t, &transfer.Message{Packet: m.Packet, From: m.From, Stream: t != HTTPS, Secure: m.Secure, Send: m.Send})
-}
-
-// shorten makes a truncated reply of one that is too long.
-func shorten(dst []byte, base int, q *dnswire.Query) []byte {
-	header := dst[base:]
-	r := reply{msg: dst[:base+q.End], base: base, body: base + q.End, rcode: uint16(header[3] & 0xF), truncated: true}
-	r.authoritative = header[2]&4 != 0
-	return r.finish(q, 0)
 }
 
 // proxied takes a PROXY protocol header off a datagram from a listed proxy, and says who asks; false: it has none that can be

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meridian-edge/meridian/dns/transport"
 	"github.com/meridian-edge/meridian/internal/netio"
 )
 
@@ -21,8 +22,11 @@ const udpBatch = 32
 // that was asked.
 func (s *Server) ServeUDP(ctx context.Context, conn *net.UDPConn) error {
 	in := maxQuery
+	if s.messages != nil {
+		in = transport.MaxUpdate
+	}
 	if s.streams.Proxied() {
-		in = maxDatagram
+		in += maxProxyHeader
 	}
 	addr := conn.LocalAddr()
 	batch, err := netio.NewBatch(conn, netio.Sizes{Datagrams: udpBatch, In: in, Out: MaxUDP})
@@ -79,11 +83,15 @@ func (s *Server) answerBatch(ctx context.Context, u *udpLoop, n int) {
 			s.metrics.dropped[ProxyHeader].Inc()
 			continue
 		}
-		if s.messages != nil && special(packet) {
+		handed := s.messages != nil && special(packet)
+		switch {
+		case len(packet) > maxQuery && !(handed && transport.IsUpdate(packet)):
+			s.metrics.dropped[Malformed].Inc()
+		case handed:
 			s.detourUDP(ctx, u, i, packet, asker)
-			continue
+		default:
+			u.batch.Reply(i, s.handle(u.batch.Buffer(i), packet, &u.client, asker, UDP))
 		}
-		u.batch.Reply(i, s.handle(u.batch.Buffer(i), packet, &u.client, asker, UDP))
 	}
 	if failed := u.batch.Flush(); failed > 0 {
 		s.metrics.dropped[SendFailed].Add(float64(failed))

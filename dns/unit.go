@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 
 	"github.com/meridian-edge/meridian/config"
+	"github.com/meridian-edge/meridian/dns/message"
 	"github.com/meridian-edge/meridian/dns/zone"
 	"github.com/meridian-edge/meridian/internal/dnswire"
 	"github.com/meridian-edge/meridian/steer"
@@ -86,11 +87,9 @@ type leaf struct {
 	host string // not empty: the addresses are those of this host, now
 }
 
-// blob is one or more RRs in wire form, ready to copy. Every owner is a two-octet pointer at the question's name; a copy that
-// belongs elsewhere has its owners patched.
+// blob is the RRs of an answer, and what goes with them.
 type blob struct {
-	wire  []byte
-	n     int
+	message.Records
 	extra uint32 // offset of the additional records that go with it; 0: none
 	// Signatures and their DO variant go here once zones are signed.
 }
@@ -146,7 +145,7 @@ func (u *unit) special(n node, offset node) set {
 
 // static is the answer of a set that no policy picks.
 func (u *unit) static(s set) blob {
-	return blob{wire: u.arena[s.at : s.at+uint32(s.size)], n: int(s.n), extra: s.extra}
+	return blob{Records: message.Records{Wire: u.arena[s.at : s.at+uint32(s.size)], N: int(s.n)}, extra: s.extra}
 }
 
 // get returns the node with exactly this name, or 0.

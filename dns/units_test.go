@@ -3,12 +3,14 @@ package dns_test
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	mdns "github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns"
@@ -280,4 +282,68 @@ func TestHandoverMarksWhatIsNoPlainQuery(t *testing.T) {
 			t.Errorf("%s: %+v, %s", test.name, info, fmt.Sprint(m))
 		}
 	}
+}
+
+// With many zones the counters of queries are many. A zone that changes must not cost new ones, in the middle of a burst; zones that come or
+// go do, and every query is counted for its own.
+func TestAChangedZoneCostsNoNewCounters(t *testing.T) {
+	const zones = 2000
+	data := map[string]*zone.Data{}
+	for i := range zones {
+		origin := fmt.Sprintf("z%d.example.", i)
+		data[origin] = dataOf(t, origin, "www A 192.0.2.1\n")
+	}
+	z := compile(t, dns.Deps{Data: data})
+	source, registry := &holder{}, prometheus.NewRegistry()
+	source.p.Store(z)
+	server := dns.NewServer(dns.Options{Source: source, Registerer: registry})
+	client, buf := &dns.Client{}, make([]byte, dns.MaxUDP)
+	ask := func(name string) (allocated uint64) {
+		var before, after runtime.MemStats
+		packet := question(name, mdns.TypeA)
+		runtime.ReadMemStats(&before)
+		if reply := server.Handle(buf[:0], packet, client, victim, dns.TCP); len(reply) == 0 || reply[3]&0xF != 0 || reply[7] != 1 {
+			t.Fatalf("%s: % x", name, reply)
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	const little = 64 << 10 // the counters of 2,000 zones are 2 MB
+	if n := ask("www.z7.example."); n < little {
+		t.Fatalf("%d octets for the first query: what is measured here is not the counters", n)
+	}
+	z, err := z.With("z7.example.", dataOf(t, "z7.example.", "www A 192.0.2.2\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	source.p.Store(z)
+	if n := ask("www.z7.example."); n > little {
+		t.Errorf("%d octets after a zone has changed", n)
+	}
+	if z, err = z.Without("z3.example."); err != nil {
+		t.Fatal(err)
+	}
+	source.p.Store(z)
+	ask("www.z1999.example.") // the numbers of others have changed
+	ask("www.z7.example.")
+	if z, err = z.With("new.example.", dataOf(t, "new.example.", "www A 192.0.2.1\n")); err != nil {
+		t.Fatal(err)
+	}
+	source.p.Store(z)
+	ask("www.new.example.")
+	for label, want := range map[string]float64{"z7.example": 3, "z1999.example": 1, "new.example": 1} {
+		if got := metric(t, &running{registry: registry}, "meridian_dns_queries_total", label); got != want {
+			t.Errorf("%s: %v counted, want %v", label, got, want)
+		}
+	}
+}
+
+// Hosts that only a wildcard makes exist have addresses too; hosts below another delegation have none of ours, but for their glue.
+func TestAdditionalsComeFromWildcardsToo(t *testing.T) {
+	z := compile(t, dns.Deps{Data: map[string]*zone.Data{"example.org.": dataOf(t, "example.org.",
+		"* A 192.0.2.9\nsub NS ns.any\nother NS x.sub\n@ MX 10 mail\ngone MX 10 y.sub\ny.sub A 192.0.2.8\n")}})
+	expect(t, z, "www.sub.example.org.", "A", "NOERROR; ns: sub.example.org. 300 NS ns.any.example.org.; ar: ns.any.example.org. 300 A 192.0.2.9")
+	expect(t, z, "other.example.org.", "A", "NOERROR; ns: other.example.org. 300 NS x.sub.example.org.")
+	expect(t, z, "example.org.", "MX", "NOERROR aa; example.org. 300 MX 10 mail.example.org.; ar: mail.example.org. 300 A 192.0.2.9")
+	expect(t, z, "gone.example.org.", "MX", "NOERROR aa; gone.example.org. 300 MX 10 y.sub.example.org.")
 }

@@ -1,14 +1,17 @@
 package edge_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	mdns "github.com/miekg/dns"
@@ -39,12 +42,8 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// A plain secondary fails over with its primary: steered names are transferred as what a client that nothing is known of gets, and when health
-// changes that, the secondary is told.
-func TestASecondaryFailsOverWithItsPrimary(t *testing.T) {
-	backend := newOrigin(t, "a", nil)
-	port := freePort(t)
-	first := start(t, fmt.Sprintf(`
+// steeredPrimary is the zone of a primary that fails over, for one secondary.
+const steeredPrimary = `
 version: 1
 edge: {name: ns1}
 log: {access: off}
@@ -59,24 +58,100 @@ zones:
     records:
       - {name: www, type: A, ttl: 30s, policy: failover, answers: [
           {id: a, role: primary, values: [192.0.2.1], check: a}, {id: b, role: secondary, values: [192.0.2.2]}]}
-`, backend.addr(), port))
-	second := start(t, fmt.Sprintf(`
-version: 1
-edge: {name: ns2}
-log: {access: off}
-listeners: {dns: ["127.0.0.1:%d"], metrics: ["127.0.0.1:0"]}
-dns: {keys: {xfer: {secret: c2VjcmV0IG9mIHRoZSB0ZXN0IHRoYXQgaXMgbG9uZw==}}}
-zones: {example.org: {primaries: [{address: %q, key: xfer}]}}
-`, port, first.Addr("dns", 0)))
-	answers := func(n *node, addr string) func() bool {
-		return func() bool { return digs(t, n, "dns", "+short", "+tries=1", "www.example.org", "A") == addr }
+`
+
+// A plain secondary fails over with its primary: steered names are transferred as what a client that nothing is known of gets, and when health
+// changes that, the secondary is told. It does so whether it is one of ours, NSD or BIND.
+func TestASecondaryFailsOverWithItsPrimary(t *testing.T) {
+	for name, run := range map[string]func(t *testing.T, dir string, port int, primary netip.AddrPort){
+		"meridian": func(t *testing.T, dir string, port int, primary netip.AddrPort) {
+			start(t, fmt.Sprintf("version: 1\nedge: {name: ns2}\nlog: {access: off}\nlisteners: {dns: [\"127.0.0.1:%d\"], metrics: [\"127.0.0.1:0\"]}\n"+
+				"dns: {keys: {xfer: {secret: c2VjcmV0IG9mIHRoZSB0ZXN0IHRoYXQgaXMgbG9uZw==}}}\nzones: {example.org: {primaries: [{address: %q, key: xfer}]}}\n", port, primary))
+		},
+		"nsd": func(t *testing.T, dir string, port int, primary netip.AddrPort) {
+			peer(t, need.Tool(t, "nsd"), dir, "-d", "-c", fmt.Sprintf(`server:
+	ip-address: 127.0.0.1@%[1]d
+	zonesdir: %[2]q
+	pidfile: ""
+	zonelistfile: "%[2]s/zone.list"
+	xfrdfile: "%[2]s/xfrd.state"
+	xfrdir: %[2]q
+	database: ""
+	username: ""
+	server-count: 1
+	xfrd-reload-timeout: 0
+remote-control:
+	control-enable: no
+key:
+	name: xfer
+	algorithm: hmac-sha256
+	secret: c2VjcmV0IG9mIHRoZSB0ZXN0IHRoYXQgaXMgbG9uZw==
+zone:
+	name: example.org
+	zonefile: zone.txt
+	request-xfr: %[3]s@%[4]d xfer
+	allow-notify: 127.0.0.1 xfer
+	min-refresh-time: 1
+	min-retry-time: 1
+`, port, dir, primary.Addr(), primary.Port()))
+		},
+		"named": func(t *testing.T, dir string, port int, primary netip.AddrPort) {
+			peer(t, need.Tool(t, "named"), dir, "-g", "-n", "1", "-c", fmt.Sprintf(`key xfer { algorithm hmac-sha256; secret "c2VjcmV0IG9mIHRoZSB0ZXN0IHRoYXQgaXMgbG9uZw=="; };
+controls { };
+options { directory %[2]q; listen-on port %[1]d { 127.0.0.1; }; listen-on-v6 { none; }; recursion no; pid-file none; session-keyfile none; dnssec-validation no; };
+zone "example.org" { type secondary; primaries { %[3]s port %[4]d key xfer; }; file "zone.bin"; allow-notify { key xfer; }; min-retry-time 1; };
+`, port, dir, primary.Addr(), primary.Port()))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			backend := newOrigin(t, "a", nil)
+			port := freePort(t)
+			first := start(t, fmt.Sprintf(steeredPrimary, backend.addr(), port))
+			run(t, t.TempDir(), port, first.Addr("dns", 0))
+			ask := func(port uint16, name, kind string) string {
+				out, _ := exec.CommandContext(t.Context(), need.Tool(t, "dig"), "@127.0.0.1", "-p", fmt.Sprint(port), "+short", "+tries=1", "+time=1", name, kind).Output()
+				return strings.TrimSpace(string(out))
+			}
+			primary, secondary := first.Addr("dns", 0).Port(), uint16(port)
+			answers := func(at uint16, addr string) func() bool {
+				return func() bool { return ask(at, "www.example.org", "A") == addr }
+			}
+			waitFor(t, "the zone at the secondary", answers(secondary, "192.0.2.1"))
+			backend.kill()
+			waitFor(t, "the failover of the primary", answers(primary, "192.0.2.2"))
+			waitFor(t, "the failover of the secondary", answers(secondary, "192.0.2.2"))
+			waitFor(t, "the same serial", func() bool {
+				return ask(primary, "example.org", "SOA") == ask(secondary, "example.org", "SOA")
+			})
+		})
 	}
-	waitFor(t, "the zone at the secondary", answers(second, "192.0.2.1"))
-	backend.kill()
-	waitFor(t, "the failover of the primary", answers(first, "192.0.2.2"))
-	waitFor(t, "the failover of the secondary", answers(second, "192.0.2.2"))
-	serial := func(n *node) string { return digs(t, n, "dns", "+short", "example.org", "SOA") }
-	waitFor(t, "the same serial", func() bool { return serial(first) == serial(second) })
+}
+
+// peer runs another name server with the configuration that ends args, and ends it with the test.
+func peer(t *testing.T, tool, dir string, args ...string) {
+	t.Helper()
+	if err := os.Chmod(dir, 0o777); err != nil { // servers drop their rights
+		t.Fatal(err)
+	}
+	conf := filepath.Join(dir, "server.conf")
+	if err := os.WriteFile(conf, []byte(args[len(args)-1]), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	args[len(args)-1] = conf
+	var out bytes.Buffer
+	cmd := exec.Command(tool, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // its children end with it
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("%s says:\n%s", tool, out.String())
+		}
+	})
 }
 
 const updatedZone = `

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -75,7 +76,7 @@ meridian.yaml. Exit code 3 says that there are mistakes.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error { return importZone(c, args[0], o) },
 	}
-	c.Flags().StringVar(&o.origin, "origin", "", "name of the zone (default: the file's name without its extension)")
+	c.Flags().StringVar(&o.origin, "origin", "", "name of the zone (default: that of its SOA record, else the file's name without its extension)")
 	c.Flags().StringVar(&o.format, "format", "zone", "what to print: zone or config")
 	return c
 }
@@ -84,11 +85,8 @@ func importZone(c *cobra.Command, path string, o importOptions) error {
 	if o.format != "zone" && o.format != "config" {
 		return usageError{fmt.Errorf("--format %q is none of zone, config", o.format)}
 	}
-	if o.origin == "" {
-		if path == "-" {
-			return usageError{errors.New("--origin is needed for a zone from standard input")}
-		}
-		o.origin = strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	if o.origin == "" && path == "-" {
+		return usageError{errors.New("--origin is needed for a zone from standard input")}
 	}
 	text, root, err := readZoneText(c.InOrStdin(), path)
 	if err != nil {
@@ -96,6 +94,9 @@ func importZone(c *cobra.Command, path string, o importOptions) error {
 	}
 	if root != nil {
 		defer root.Close()
+	}
+	if o.origin == "" {
+		o.origin = zoneName(text, strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)))
 	}
 	origin, err := zone.ParseName(o.origin)
 	if err != nil {
@@ -125,6 +126,15 @@ func importZone(c *cobra.Command, path string, o importOptions) error {
 		return writeZoneConfig(c.OutOrStdout(), data)
 	}
 	return zone.Write(c.OutOrStdout(), data)
+}
+
+// zoneName is the owner of the SOA record that a zone's text begins with: files are not always called after their zone, and say $ORIGIN then.
+// Without such a record it is name.
+func zoneName(text []byte, name string) string {
+	if rr, ok := mdns.NewZoneParser(bytes.NewReader(text), mdns.Fqdn(name), "").Next(); ok && rr.Header().Rrtype == mdns.TypeSOA {
+		return rr.Header().Name
+	}
+	return name
 }
 
 // maxZoneText is the longest zone text that is read from standard input or a file here.

@@ -43,6 +43,23 @@ func TestImportPrintsAZoneAsAConfigurationThatLoads(t *testing.T) {
 	}
 }
 
+// Files are not always called after their zone.
+func TestImportTakesTheNameOfTheZoneFromItsSOA(t *testing.T) {
+	for name, text := range map[string]string{
+		"$ORIGIN of the zone": "; a comment\n$ORIGIN example.com.\n" + goodZone,
+		"$ORIGIN above it":    "$ORIGIN com.\nexample 300 IN SOA ns1.example.net. host 1 2h 1h 2w 5m\n\t\t300 IN NS ns1.example.net.\n$ORIGIN example.com.\nwww 3600 IN A 192.0.2.1\n",
+		"the root's":          "example.com. 300 IN SOA ns1.example.net. host 1 2h 1h 2w 5m\nexample.com. 300 IN NS ns1.example.net.\nwww.example.com. 3600 IN A 192.0.2.1\n",
+	} {
+		out, notes, code := importCommand(t, text)
+		if code != exitOK || !strings.Contains(out, "www.example.com.\t3600\tIN\tA\t192.0.2.1\n") || strings.Contains(notes, "outside") {
+			t.Errorf("%s: exit code %d\n%s%s", name, code, notes, out)
+		}
+	}
+	if out, notes, code := importCommand(t, "$ORIGIN example.com.\n"+goodZone, "--origin", "example.net"); code != exitConfig || !strings.Contains(notes, "outside") {
+		t.Errorf("with another --origin: exit code %d\n%s%s", code, notes, out)
+	}
+}
+
 func TestImportNamesEveryMistake(t *testing.T) {
 	_, notes, code := importCommand(t, goodZone+"a IN A nonsense\nb IN MX ten mail\n")
 	if code != exitConfig || !strings.Contains(notes, "example.org.zone:6") || !strings.Contains(notes, "example.org.zone:7") {

@@ -52,7 +52,7 @@ const (
 // not be called for clients whose address is proven, by a valid cookie or by a connection.
 func (g *Guard) Limit(now time.Time, client netip.Addr, a Answer, draw uint64) Action {
 	s := g.now.Load()
-	if s.table == nil || !client.IsValid() {
+	if s.table == nil || !client.IsValid() || s.exempts(client) { // who is exempt must not use up what its neighbours have
 		return Send
 	}
 	at := uint64(now.Sub(g.start).Microseconds())
@@ -62,7 +62,7 @@ func (g *Guard) Limit(now time.Time, client netip.Addr, a Answer, draw uint64) A
 	if s.total != 0 && !s.table.take(g.hash(network, uint64(family)<<8|Classes, 0), s.total, s.window, at) {
 		over = true
 	}
-	if !over || s.exempts(client) {
+	if !over {
 		return Send
 	}
 	g.tell(s, client, a.Class, at)

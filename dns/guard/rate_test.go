@@ -151,6 +151,9 @@ func TestExemptNetworksAndLogOnly(t *testing.T) {
 	if n, _, _ := sent(g, 0, 100, client, www); n != 100 {
 		t.Errorf("exempt: %d sent", n)
 	}
+	if n, _, _ := sent(g, 0, 1, netip.MustParseAddr("192.0.2.200"), www); n != 1 {
+		t.Error("whoever is exempt has used up the rate of a neighbour")
+	}
 	reg := prometheus.NewPedanticRegistry()
 	g, err := guard.New(guard.Options{Rate: 1, LogOnly: true}, nil, reg)
 	if err != nil {

@@ -260,6 +260,33 @@ func TestForeignPrimaries(t *testing.T) {
 	}
 }
 
+// TestForeignCatalog has us follow the catalog that Knot makes of its own zones: each of them is fetched from there.
+func TestForeignCatalog(t *testing.T) {
+	tool := need.Tool(t, "knotd")
+	port := freePort(t)
+	s := open(t, transfer.Options{Dir: t.TempDir()})
+	f := &setup{dir: folder(t), port: port, peer: listen(t, s), primary: true}
+	args := knot(t, f)
+	conf, err := os.ReadFile(args[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	const member = "    catalog-role: member\n    catalog-zone: catalog.example\n"
+	own := string(conf[bytes.LastIndex(conf, []byte("    storage: ")):])
+	f.write(t, "knot.conf", string(conf)+member+"  - domain: example.net\n"+own+member+"  - domain: catalog.example\n"+
+		"    acl: all\n    notify: meridian\n    catalog-role: generate\n    storage: "+f.dir+"\n")
+	f.write(t, "zone.txt", "$TTL 60\n@ SOA ns1.example. host.example. 1 3600 600 86400 60\n@ NS ns1.example.\na TXT one\n")
+	run(t, tool, args)
+	until(t, "the primary", func() bool { return lookup(t, port, "a.example.net.") == "one" })
+	apply(t, s, transfer.Zone{Name: "catalog.example.", Catalog: true, Primaries: []transfer.Peer{peer(fmt.Sprintf("127.0.0.1:%d", port))}})
+	for _, name := range []string{"\x07example\x03org\x00", "\x07example\x03net\x00"} {
+		until(t, fmt.Sprintf("%q", name), func() bool {
+			d := s.Data()[name]
+			return d != nil && strings.Contains(text(d), `IN TXT "one"`)
+		})
+	}
+}
+
 // folder is one that servers which drop their rights can use.
 func folder(t *testing.T) string {
 	t.Helper()
@@ -294,29 +321,39 @@ func TestNsupdateAndCertbotChangeAZone(t *testing.T) {
 		}
 	})
 	t.Run("certbot", func(t *testing.T) {
-		python := need.Optional(t, "/usr/bin/python3")
-		if exec.CommandContext(t.Context(), python, "-c", "import certbot_dns_rfc2136").Run() != nil {
-			t.Skip("SKIPPED: python3-certbot-dns-rfc2136 is not installed; certbot's client is not tried")
+		python := need.Python(t, "certbot_dns_rfc2136")
+		credentials := filepath.Join(t.TempDir(), "credentials.ini")
+		if err := os.WriteFile(credentials, fmt.Appendf(nil, "rfc2136_server = 127.0.0.1\nrfc2136_port = %d\nrfc2136_name = key.example.org.\n"+
+			"rfc2136_secret = %s\nrfc2136_algorithm = HMAC-SHA256\n", addr.Port(), keyBase64), 0o600); err != nil {
+			t.Fatal(err)
 		}
+		const record = `_acme-challenge.www.example.org. 120 IN TXT `
 		for _, step := range []struct {
-			call string
-			want bool
-		}{{"add", true}, {"del", false}} {
-			script := fmt.Sprintf(`
-import dns.tsig
-from certbot_dns_rfc2136._internal.dns_rfc2136 import _RFC2136Client
-c = _RFC2136Client("127.0.0.1", %d, "key.example.org.", "%s", dns.tsig.HMAC_SHA256, True)
-name = "_acme-challenge.www.example.org"
-%s
-`, addr.Port(), keyBase64, map[string]string{
-				"add": `c.add_txt_record(name, "token", 60)`, "del": `c.del_txt_record(name, "token")`,
-			}[step.call])
-			if out, err := exec.CommandContext(t.Context(), python, "-c", script).CombinedOutput(); err != nil {
+			call        string
+			first, both bool // which challenges are there afterwards
+		}{
+			{`auth._perform("www.example.org", name, "one")`, true, false},
+			{`auth._perform("www.example.org", name, "two")`, true, true}, // for a name and its wildcard there are two at a time
+			{`auth._cleanup("www.example.org", name, "two")`, true, false},
+			{`auth._cleanup("www.example.org", name, "one")`, false, false},
+		} {
+			if out, err := exec.CommandContext(t.Context(), python, "-c", certbotPlugin+step.call, credentials).CombinedOutput(); err != nil {
 				t.Fatalf("%v: %s", err, out)
 			}
-			if got := strings.Contains(text(current(s)), `_acme-challenge.www.example.org. 60 IN TXT "token"`); got != step.want {
-				t.Errorf("after %s: there is %v", step.call, got)
+			got := text(current(s))
+			if first, second := strings.Contains(got, record+`"one"`), strings.Contains(got, record+`"two"`); first != step.first || second != step.both {
+				t.Errorf("after %s:\n%s", step.call, got)
 			}
 		}
 	})
 }
+
+// certbotPlugin sets certbot's authenticator up from its credentials file, as "certbot certonly --dns-rfc2136" does before it asks for a
+// certificate. What follows is one of the two calls that the program makes of it, before and after a challenge.
+const certbotPlugin = `
+import sys, types
+from certbot_dns_rfc2136._internal.dns_rfc2136 import Authenticator
+auth = Authenticator(types.SimpleNamespace(rfc2136_credentials=sys.argv[1], noninteractive_mode=True), "rfc2136")
+auth._setup_credentials()
+name = "_acme-challenge.www.example.org"
+`

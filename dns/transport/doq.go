@@ -133,7 +133,7 @@ func (x *doqStream) receive() ([]byte, bool) {
 		return nil, false
 	}
 	packet := in[2:]
-	if len(packet) > MaxQuery && !isUpdate(packet) {
+	if len(packet) > MaxQuery && !IsUpdate(packet) {
 		x.refuse(refusedTooLong, doqExcessiveLoad)
 		return nil, false
 	}

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	soaMin = 4 // octets of MINIMUM at the end of an SOA
+	soaMin       = 4 // octets of MINIMUM at the end of an SOA
+	inAdditional = 2 // the section that an OPT record belongs in
 )
 
 // appendKeepalive tells the idle timeout in units of 100 ms (RFC 7828 section 3.1).
@@ -34,7 +35,9 @@ func appendOption(dst []byte, base int, code uint16, value []byte) []byte {
 		return dst
 	}
 	var last dnswire.Record
-	if !records(msg, func(_ int, r *dnswire.Record) { last = *r }) || last.Type != dnswire.TypeOPT || last.End != len(msg) {
+	in := 0
+	whole := records(msg, func(section int, r *dnswire.Record) { last, in = *r, section })
+	if !whole || last.Type != dnswire.TypeOPT || in != inAdditional || last.End != len(msg) {
 		return dst
 	}
 	lengthAt := msg[last.Fixed+8:]

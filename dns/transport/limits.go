@@ -56,7 +56,7 @@ func (l Limits) withDefaults() Limits {
 const (
 	MaxMessage = 65535    // RFC 1035 section 4.2.2
 	MaxQuery   = 4096     // of a query on any transport (D11); longer ones are not queries
-	MaxUpdate  = 16 << 10 // of a dynamic update (RFC 2136), on TCP, TLS and QUIC
+	MaxUpdate  = 16 << 10 // of a dynamic update (RFC 2136), on any transport but HTTPS
 	MaxGET     = 512      // of a query in a URL (D22)
 
 	headerLen = 12

@@ -208,14 +208,14 @@ func (st *stream) length(b []byte) (n int, ok bool) {
 		return 0, true
 	case len(b) < 5:
 		return 0, false
-	case !isUpdate(b[2:]):
+	case !IsUpdate(b[2:]):
 		return 0, true
 	}
 	return n, true
 }
 
-// isUpdate reports whether a message, of which at least three octets are there, is a dynamic update.
-func isUpdate(msg []byte) bool { return msg[2]>>3&0xF == 5 }
+// IsUpdate reports whether a message, of which at least three octets must be there, is a dynamic update (RFC 2136).
+func IsUpdate(msg []byte) bool { return msg[2]>>3&0xF == 5 }
 
 var errLength = errors.New("no message has this length")
 

@@ -48,6 +48,7 @@ var floors = []struct {
 	{2, "dns/zone"},
 	{2, "dns/delegation"},
 	{2, "dns/guard"},
+	{2, "dns/message"},
 	{2, "dns/tap"},
 	{2, "dns/transport"},
 	{3, "dns/transfer"},

@@ -14,21 +14,25 @@ import (
 	"testing"
 )
 
+// debianPython is the one that Debian's packages of modules are for; another may come first in PATH.
+const debianPython = "/usr/bin/python3"
+
 // Variable is the environment variable that turns a missing Tool from a skip into a failure when it is "1".
 const Variable = "MERIDIAN_CI"
 
-// packages names the Debian package of each program whose package is called something else.
+// packages names the Debian package of each program or Python module whose package is called something else.
 var packages = map[string]string{
-	"dig":             "dnsutils",
-	"kdig":            "knot-dnsutils",
-	"fstrm_capture":   "fstrm-bin",
-	"h2load":          "nghttp2-client",
-	"knotd":           "knot",
-	"named":           "bind9",
-	"nghttp":          "nghttp2-client",
-	"nsupdate":        "dnsutils",
-	"promtool":        "prometheus",
-	"systemd-analyze": "systemd",
+	"certbot_dns_rfc2136": "python3-certbot-dns-rfc2136",
+	"dig":                 "dnsutils",
+	"kdig":                "knot-dnsutils",
+	"fstrm_capture":       "fstrm-bin",
+	"h2load":              "nghttp2-client",
+	"knotd":               "knot",
+	"named":               "bind9",
+	"nghttp":              "nghttp2-client",
+	"nsupdate":            "dnsutils",
+	"promtool":            "prometheus",
+	"systemd-analyze":     "systemd",
 }
 
 // Tool returns the path of the program called name. If it is not installed the test is skipped, or fails when
@@ -39,11 +43,27 @@ func Tool(t testing.TB, name string) string {
 	if err == nil {
 		return path
 	}
+	missing(t, name)
+	return ""
+}
+
+// Python returns the path of a Python that can import a module, such as certbot_dns_rfc2136. Without one it does what Tool does.
+func Python(t testing.TB, module string) string {
+	t.Helper()
+	if exec.CommandContext(t.Context(), debianPython, "-c", "import "+module).Run() == nil {
+		return debianPython
+	}
+	missing(t, module)
+	return ""
+}
+
+// missing ends a test for want of a program or module.
+func missing(t testing.TB, name string) {
+	t.Helper()
 	if os.Getenv(Variable) == "1" {
 		t.Fatalf("%s is not installed and %s=1 allows no skip: apt-get install %s", name, Variable, Package(name))
 	}
 	t.Skipf("SKIPPED: %s is not installed: apt-get install %s", name, Package(name))
-	return ""
 }
 
 // Optional is Tool for a program that not every machine can have, such as systemd-analyze: it skips everywhere, and in
@@ -57,7 +77,7 @@ func Optional(t testing.TB, name string) string {
 	return path
 }
 
-// Package returns the name of the Debian package that holds the program called name. It is name itself unless the two
+// Package returns the name of the Debian package that holds the program or module called name. It is name itself unless the two
 // are known to differ.
 func Package(name string) string {
 	if p, ok := packages[name]; ok {

@@ -1,6 +1,7 @@
 package need_test
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -27,6 +28,8 @@ func (s *spy) Fatalf(format string, args ...any) {
 	s.failed = fmt.Sprintf(format, args...)
 	runtime.Goexit()
 }
+
+func (s *spy) Context() context.Context { return context.Background() }
 
 // outcome runs find on a goroutine of its own, since a skip ends the goroutine that asked.
 func outcome(find func(testing.TB, string) string, name string) (path string, s *spy) {
@@ -72,5 +75,19 @@ func TestOptionalSkipsEverywhere(t *testing.T) {
 	_, s := outcome(need.Optional, "systemd-analyze")
 	if s.failed != "" || !strings.Contains(s.skipped, "apt-get install systemd") {
 		t.Fatalf("skipped %q, failed %q", s.skipped, s.failed)
+	}
+}
+
+func TestPythonModulesAreNeededAsToolsAre(t *testing.T) {
+	t.Setenv(need.Variable, "1")
+	if _, s := outcome(need.Python, "no_such_module"); s.skipped != "" || !strings.Contains(s.failed, "no_such_module is not installed") {
+		t.Errorf("in the project's checks: skipped %q, failed %q", s.skipped, s.failed)
+	}
+	t.Setenv(need.Variable, "")
+	if _, s := outcome(need.Python, "no_such_module"); s.failed != "" || !strings.Contains(s.skipped, "apt-get install") {
+		t.Errorf("for a developer: skipped %q, failed %q", s.skipped, s.failed)
+	}
+	if path, s := outcome(need.Python, "os"); s.skipped == "" && !filepath.IsAbs(path) {
+		t.Errorf("path %q", path)
 	}
 }

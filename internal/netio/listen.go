@@ -15,7 +15,8 @@ const socketBuffer = 4 << 20
 // ListenUDP opens n sockets on one address, among which the kernel spreads the senders: give each a goroutine. At port 0 all have the
 // port that the first was given. The address must be free: it is not shared with other processes. An IPv4 address listens for
 // IPv4 alone; the unspecified IPv6 address for both. n less than 1 is 1, and where the system does not
-// spread senders there is one socket whatever n is. All are open or none is. The caller closes them.
+// spread senders there is one socket whatever n is. All are open or none is. On Linux
+// nothing is sent in fragments: what is longer than the MTU of the interface is refused. The caller closes them.
 func ListenUDP(ctx context.Context, addr netip.AddrPort, n int) ([]*net.UDPConn, error) {
 	network := "udp"
 	if addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()); addr.Addr().Is4() {
@@ -52,6 +53,9 @@ func prepare(conn *net.UDPConn, shared bool) error {
 	raw, err := conn.SyscallConn()
 	if err == nil && shared {
 		err = share(raw)
+	}
+	if err == nil {
+		err = neverFragment(raw)
 	}
 	return err
 }
