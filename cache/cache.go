@@ -61,6 +61,7 @@ import (
 	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/cache/key"
 	"github.com/meridian-edge/meridian/cache/purge"
+	"github.com/meridian-edge/meridian/cache/reply"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -117,7 +118,7 @@ type Store struct {
 	maker     *body.Maker // of responses in other codings
 	scratch   sync.Pool   // of *[]byte
 	epoch     time.Time   // of the times in records
-	replies   sync.Pool   // of *reply
+	replies   reply.Maker
 
 	common   *tenant                   // of all distributions without a quota
 	tenants  atomic.Pointer[tenants]   // those with one; never nil
@@ -143,7 +144,9 @@ func New(o Options) *Store {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	s := &Store{node: o.Node, log: o.Log, seed: maphash.MakeSeed(), fills: make(map[*fill]struct{}),
-		encoders: encode.New(o.Registerer), epoch: time.Now(), disk: o.Disk}
+		encoders: encode.New(o.Registerer), disk: o.Disk}
+	s.epoch = time.Now()
+	s.replies.Epoch = s.epoch
 	s.maker = body.NewMaker(s.encoders, s.log)
 	s.common = s.newTenant()
 	s.limit.Store(max(o.Memory, 0))

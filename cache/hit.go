@@ -6,6 +6,7 @@ import (
 
 	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/cache/record"
+	"github.com/meridian-edge/meridian/cache/reply"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -27,8 +28,8 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 		sh.mu.Unlock()
 		result := Result{Outcome: Hit, Key: v.Key(), ShowKey: req.Policy.ShowKey}
 		result.TTL, result.Age = f.TTL(now), f.Age(now)
-		src := source{view: v, page: page, age: result.Age, stored: true}
-		return s.respond(context.Background(), &result, req, w, src), result, true
+		src := reply.Source{View: v, Page: page, Age: result.Age, Stored: true}
+		return s.reply(context.Background(), &result, req, w, src), result, true
 	}
 	g := sh.groups[string(key)]
 	if g == nil {

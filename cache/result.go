@@ -5,9 +5,8 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/meridian-edge/meridian/cache/body"
+	"github.com/meridian-edge/meridian/cache/reply"
 	"github.com/meridian-edge/meridian/cache/rules"
-	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
 // Outcome says in one word how a request was answered.
@@ -97,27 +96,12 @@ type Result struct {
 	varyMiss bool // variants were stored, and none matched
 	demanded bool // a fresh response was stored, and the request wanted a fresher one
 
-	store *Store // of reply
-	reply *reply // what the response lies in; nil: in memory of its own
-	turn  uint32 // of reply, at that time
+	reply reply.Handle // of the response; zero: it lies in memory of its own
 }
 
 // Release gives back the memory of the response that this Result came with, for another: nobody may use the response any more, and its body must
 // have been closed. Strings of its fields stay valid. Releasing twice, or a copy, does nothing; not to release costs the collector some work.
-func (r *Result) Release() {
-	s, p, turn := r.store, r.reply, r.turn
-	r.store, r.reply, r.turn = nil, nil, 0
-	if p == nil || p.turn.Load() != turn {
-		return // it was released, and may be somebody else's by now
-	}
-	if p.body.Reading() || !p.turn.CompareAndSwap(turn, turn+1) {
-		return
-	}
-	p.resp, p.body = httpwire.Response{}, body.Reader{}
-	p.head.fields = nil
-	clear(p.fields[:])
-	s.replies.Put(p)
-}
+func (r *Result) Release() { r.reply.Release() }
 
 // AppendStatus appends one member of a Cache-Status field (RFC 9211) to dst: `eu1; hit; ttl=57` or
 // `eu1; fwd=miss; fwd-status=200; stored`. The node is written as a token when it is one, else as a quoted string.

@@ -36,6 +36,7 @@ var floors = []struct {
 	{2, "cache"},
 	{2, "cache/body"},
 	{2, "cache/record"},
+	{2, "cache/reply"},
 	{2, "cache/key"},
 	{2, "cache/disk"},
 	{2, "cache/purge"},
@@ -74,8 +75,9 @@ var floors = []struct {
 	{5, "internal/doctest"}, // reads the pages about all of it
 }
 
-// ground is the order within floor 0, where rooms are not equal: machinery that knows no product lies under the
-// configuration, and the wire of HTTP is none of the configuration's business. A pair that is not here is a breach.
+// ground is the order within a floor, where rooms are not equal: machinery that knows no product lies under the
+// configuration, the wire of HTTP is none of the configuration's business, and what the cache answers with is made of what it stores. A pair
+// that is not here is a breach.
 var ground = map[string][]string{
 	"config":            {"internal/dnswire", "internal/fault", "internal/yamldoc"},
 	"config/nameserver": {"config/zones", "internal/yamldoc"},
@@ -83,6 +85,7 @@ var ground = map[string][]string{
 	"internal/httpwire": {"internal/fault"},
 	"internal/dnswire":  {"internal/fault"},
 	"internal/netio":    {"internal/fault"},
+	"cache/reply":       {"cache/body", "cache/byteranges", "cache/record"},
 }
 
 // kits are packages that exist for tests. Any _test file may import them, on whatever floor, and nothing else may.
