@@ -61,6 +61,7 @@ import (
 	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/cache/key"
 	"github.com/meridian-edge/meridian/cache/purge"
+	"github.com/meridian-edge/meridian/cache/quota"
 	"github.com/meridian-edge/meridian/cache/reply"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -120,14 +121,8 @@ type Store struct {
 	epoch     time.Time   // of the times in records
 	replies   reply.Maker
 
-	common   *tenant                   // of all distributions without a quota
-	tenants  atomic.Pointer[tenants]   // those with one; never nil
-	numbered atomic.Pointer[[]*tenant] // all that have something stored, by tenant.number
+	memory *quota.Ledger[*tenant]
 
-	quotaMu sync.Mutex // serialises SetQuotas
-
-	limit   atomic.Int64 // bytes
-	used    atomic.Int64 // bytes charged: stored, growing, and evicted but still being read
 	objects atomic.Int64
 	flying  atomic.Int64 // fills in flight
 
@@ -148,9 +143,7 @@ func New(o Options) *Store {
 	s.epoch = time.Now()
 	s.replies.Epoch = s.epoch
 	s.maker = body.NewMaker(s.encoders, s.log)
-	s.common = s.newTenant()
-	s.limit.Store(max(o.Memory, 0))
-	s.tenants.Store(&tenants{})
+	s.memory = s.newMemory(o.Memory)
 	for i := range s.shards {
 		s.shards[i].number, s.shards[i].store = i, s
 		s.shards[i].groups = make(map[string]*group)
@@ -196,12 +189,9 @@ func (s *Store) Close() {
 // SetMemory changes the ceiling, in bytes, and evicts down to it at once. Objects that are being read or filled at that moment
 // leave as they end. 0 or less: nothing is stored from now on.
 func (s *Store) SetMemory(bytes int64) {
-	s.limit.Store(max(bytes, 0))
-	for _, t := range *s.numbered.Load() {
-		s.unpin(t)
-	}
-	for s.used.Load() > s.limit.Load() && s.evictAny() {
-	}
+	s.memory.SetLimit(bytes)
+	s.unpin()
+	s.memory.Settle()
 }
 
 // SetTagFields changes Options.TagFields. It is heeded for responses that come from then on.
@@ -216,11 +206,11 @@ type Stats struct {
 
 // Stats counts what is stored and what is under way.
 func (s *Store) Stats() Stats {
-	return Stats{Objects: s.objects.Load(), Bytes: s.used.Load(), Fills: s.flying.Load()}
+	return Stats{Objects: s.objects.Load(), Bytes: s.memory.Used(), Fills: s.flying.Load()}
 }
 
 // maxObject is the largest body that is stored: an eighth of memory, at least 1 MiB, never more than there is.
 func (s *Store) maxObject() int64 {
-	limit := s.limit.Load()
+	limit := s.memory.Limit()
 	return min(limit, max(limit/8, minObjectLimit))
 }

@@ -167,7 +167,7 @@ func (s *Store) bring(sh *shard, site string, pin bool, f *disk.Object, look *re
 	if now := time.Now(); h.fresh.Received.After(now.Add(clockSlack)) {
 		h.fresh.InitialAge = max(h.fresh.InitialAge, h.fresh.Lifetime) // the clock was set back: nobody knows how old it is
 	}
-	e := &entry{tenant: s.tenant(site), head: h, variant: v.Variant()}
+	e := &entry{tenant: s.memory.Of(site), head: h, variant: v.Variant()}
 	if e.object = s.fromDisk(e, f, h.cost(f.Key().Text, e.variant)); e.object == nil {
 		return false
 	}
@@ -198,7 +198,7 @@ func (s *Store) fromDisk(e *entry, f *disk.Object, base int64) *body.Object {
 	size := f.Size()
 	options := body.Options{Space: e.tenant, Maker: s.maker, Total: size, Most: size, Base: base}
 	if size > recallWhole {
-		if !s.reserve(e.tenant, base) {
+		if !e.tenant.Reserve(base) {
 			f.Close()
 			return nil
 		}
@@ -206,7 +206,7 @@ func (s *Store) fromDisk(e *entry, f *disk.Object, base int64) *body.Object {
 		return body.NewFile(options, f, size)
 	}
 	defer f.Close()
-	if options.Charge = base + body.Need(size); !s.reserve(e.tenant, options.Charge) {
+	if options.Charge = base + body.Need(size); !e.tenant.Reserve(options.Charge) {
 		return nil
 	}
 	o := body.New(options)

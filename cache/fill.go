@@ -70,7 +70,7 @@ type answer struct {
 func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d *decision) (*fill, context.Context) {
 	keyed := req.keyed()
 	f := &fill{
-		store: s, group: g, tenant: s.tenant(req.Site), sent: keyed.Fetch(), policy: *req.Policy, auth: w.auth, solo: d.act == actSolo,
+		store: s, group: g, tenant: s.memory.Of(req.Site), sent: keyed.Fetch(), policy: *req.Policy, auth: w.auth, solo: d.act == actSolo,
 		background: d.act == actStale, old: d.entry, ready: make(chan struct{}), began: time.Now(),
 	}
 	f.version = s.book.Version() // before born: a purge between the two is weighed again, not missed

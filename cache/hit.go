@@ -22,7 +22,7 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 	sh.mu.Lock()
 	if id, v, f := sh.fresh(req, w, key, hash, now); id != 0 {
 		p := sh.packed.At(id)
-		t := s.numberedTenant(p.tenant)
+		t := s.memory.Numbered(p.tenant)
 		sh.touchPacked(t, id, p, hash, req.Policy.Pin)
 		page := t.arenas[sh.number].Hold(p.ref)
 		sh.mu.Unlock()

@@ -38,16 +38,16 @@ func (s *Store) learn(e *entry, req *Request, in arrival) {
 	}
 	base := h.cost(e.group.key, variant)
 	growth := max(0, base-e.object.Base())
-	if !s.reserve(e.tenant, growth) {
+	if !e.tenant.Reserve(growth) {
 		return // it stays as it is
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if !e.alive() || e.head != stored || !slices.Contains(e.group.entries, e) {
-		s.charge(e.tenant, -growth) // somebody knows better
+		e.tenant.Charge(-growth) // somebody knows better
 		return
 	}
-	s.charge(e.tenant, e.object.Recharge(base)-growth)
+	e.tenant.Charge(e.object.Recharge(base) - growth)
 	was := e.variant
 	e.head, e.variant, e.judged, e.soft = h, variant, 0, purge.Verdict{}
 	e.rewriteKept(was)

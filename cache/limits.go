@@ -1,10 +1,14 @@
 package cache
 
-import "time"
+import (
+	"time"
+
+	"github.com/meridian-edge/meridian/cache/quota"
+)
 
 // Limits of the store (everything that grows has one).
 const (
-	shardCount     = 16               // a power of two; each has one lock
+	shardCount     = quota.Shards     // a power of two; each has one lock
 	maxVariants    = 16               // of one key (attack row C12); the oldest goes
 	maxPasses      = 4096             // keys remembered as not shareable
 	maxPurged      = 4096             // keys whose tags are remembered after a purge

@@ -50,8 +50,8 @@ func newMetrics(s *Store, r prometheus.Registerer) *metrics {
 	r.MustRegister(requests, m.evictions, m.fills, m.purged,
 		gauge("meridian_cache_objects", "Objects stored.", func() float64 { return float64(s.objects.Load()) }),
 		gauge("meridian_cache_bytes", "Bytes resident: stored, growing, and evicted but still being read.",
-			func() float64 { return float64(s.used.Load()) }),
-		gauge("meridian_cache_limit_bytes", "Bytes that may be resident.", func() float64 { return float64(s.limit.Load()) }),
+			func() float64 { return float64(s.memory.Used()) }),
+		gauge("meridian_cache_limit_bytes", "Bytes that may be resident.", func() float64 { return float64(s.memory.Limit()) }),
 		gauge("meridian_cache_fills_in_flight", "Fetches under way for the store.", func() float64 { return float64(s.flying.Load()) }),
 	)
 	return m

@@ -20,7 +20,7 @@ type packed struct {
 	ref    pages.Ref
 	node   uint32 // in the order of eviction
 	entry  uint32 // in shard.stored; 0: it is at rest
-	tenant uint32 // in Store.numbered
+	tenant uint32 // its number in Store.memory
 	judged uint64 // version of the purges that were last weighed for it
 }
 
@@ -35,7 +35,7 @@ func (s *Store) hash(key []byte) uint64 { return maphash.Bytes(s.seed, key) }
 
 // view is the record of a response.
 func (sh *shard) view(p *packed) record.View {
-	return record.Trusted(sh.store.numberedTenant(p.tenant).arenas[sh.number].Get(p.ref))
+	return record.Trusted(sh.store.memory.Numbered(p.tenant).arenas[sh.number].Get(p.ref))
 }
 
 // live is the group of a key, with what was at rest in it; nil when nothing is stored or under way for it. The shard's lock is held.
@@ -73,7 +73,7 @@ func (sh *shard) unpack(key []byte, url int) *group {
 
 // unpackOne makes an entry of a response at rest. Its head and its bodies are views into the page, which they hold.
 func (sh *shard) unpackOne(g *group, id uint32, p *packed) *entry {
-	t := sh.store.numberedTenant(p.tenant)
+	t := sh.store.memory.Numbered(p.tenant)
 	arena, v := &t.arenas[sh.number], sh.view(p)
 	h := &head{status: v.Status(), fields: v.AppendFields(nil), fresh: v.Fresh(sh.store.epoch), aged: v.Aged(), born: v.Born(), tags: v.Tags()}
 	o := body.NewStored(body.Options{Space: t, Maker: sh.store.maker}, v.Body(0), arena.Hold(p.ref))
@@ -107,7 +107,7 @@ func (sh *shard) unpackedAt(value uint32) *entry {
 // dropRecord gives up the record of a response, which may be at rest or not. The order of eviction is the caller's.
 func (sh *shard) dropRecord(id uint32) {
 	p := sh.packed.At(id)
-	t := sh.store.numberedTenant(p.tenant)
+	t := sh.store.memory.Numbered(p.tenant)
 	arena := &t.arenas[sh.number]
 	arena.Free(p.ref)
 	sh.packed.Remove(id)
@@ -122,9 +122,9 @@ func (sh *shard) dropRecord(id uint32) {
 // removePacked takes a response at rest out of the index.
 func (sh *shard) removePacked(id uint32) {
 	p := sh.packed.At(id)
-	t := sh.store.numberedTenant(p.tenant)
+	t := sh.store.memory.Numbered(p.tenant)
 	if p.node == 0 {
-		t.pinned.Add(-p.weight())
+		t.account.Pinned(-p.weight())
 	}
 	t.orders[sh.number].Remove(p.node)
 	sh.dropRecord(id)
@@ -177,7 +177,7 @@ func (sh *shard) compact(t *tenant) {
 		t.credit[sh.number] = 0
 		arena.Add(pages.New(int(size), t))
 		arena.Compact(page, moved)
-		if t.tryReserve(size) { // what the page has given back, unless another was quicker
+		if sh.store.memory.TryReserve(t, size) { // what the page has given back, unless another was quicker
 			t.credit[sh.number] = size
 		}
 	}

@@ -4,26 +4,9 @@ package cache
 // on top of it is stored like anything else. It ends with the response: a purge, another response in its place, or a request by a policy that
 // does not pin.
 
-// pin takes n bytes of what a tenant may pin, if there are as many.
-func (t *tenant) pin(n int64) bool {
-	if t.pinned.Add(n) > t.pinLimit() {
-		t.pinned.Add(-n)
-		return false
-	}
-	return true
-}
-
-func (t *tenant) pinLimit() int64 {
-	limit := t.store.limit.Load()
-	if own := t.limit.Load(); own > 0 {
-		limit = min(limit, own)
-	}
-	return limit / 2
-}
-
 // enter gives an entry its place in the order of eviction, or pins it.
 func (e *entry) enter(hash uint64, pin bool) {
-	if w := e.weight(); pin && e.tenant.pin(w) {
+	if w := e.weight(); pin && e.store().memory.Pin(e.tenant, w) {
 		e.pinned = w
 		return
 	}
@@ -42,7 +25,7 @@ func (e *entry) reweigh() {
 		e.group.shard.stamp(e.tenant)
 		return
 	}
-	e.tenant.pinned.Add(w - e.pinned)
+	e.tenant.account.Pinned(w - e.pinned)
 	e.pinned = w
 }
 
@@ -51,10 +34,10 @@ func (e *entry) touch(pin bool) {
 	sh := e.group.shard
 	switch {
 	case e.node == 0 && !pin:
-		e.tenant.pinned.Add(-e.pinned)
+		e.tenant.account.Pinned(-e.pinned)
 		e.pinned = 0
 		e.enter(e.store().hash([]byte(e.group.key)), false)
-	case e.node != 0 && pin && e.tenant.pin(e.weight()):
+	case e.node != 0 && pin && e.store().memory.Pin(e.tenant, e.weight()):
 		e.pinned = e.weight()
 		e.order().Remove(e.node)
 		e.node = 0
@@ -71,7 +54,7 @@ func (e *entry) touch(pin bool) {
 // leave takes an entry out of the order, or frees what it has pinned.
 func (e *entry) leave() {
 	e.order().Remove(e.node)
-	e.tenant.pinned.Add(-e.pinned)
+	e.tenant.account.Pinned(-e.pinned)
 	e.node, e.pinned = 0, 0
 }
 
@@ -80,9 +63,9 @@ func (sh *shard) touchPacked(t *tenant, id uint32, p *packed, hash uint64, pin b
 	order := &t.orders[sh.number]
 	switch {
 	case p.node == 0 && !pin:
-		t.pinned.Add(-p.weight())
+		t.account.Pinned(-p.weight())
 		p.node = order.Add(hash, p.weight(), id)
-	case p.node != 0 && pin && t.pin(p.weight()):
+	case p.node != 0 && pin && sh.store.memory.Pin(t, p.weight()):
 		order.Remove(p.node)
 		p.node = 0
 	case p.node != 0:
@@ -92,26 +75,31 @@ func (sh *shard) touchPacked(t *tenant, id uint32, p *packed, hash uint64, pin b
 	sh.stamp(t)
 }
 
-// unpin puts what a tenant has pinned into the orders of eviction, if it is more than it may: its limit has sunk.
-func (s *Store) unpin(t *tenant) {
-	if t.pinned.Load() <= t.pinLimit() {
-		return
+// unpin puts what tenants have pinned into the orders of eviction, where it is more than may be: the limit has sunk.
+func (s *Store) unpin() {
+	for _, t := range s.memory.All() {
+		if !s.memory.Overpinned(t) {
+			continue
+		}
+		for i := range s.shards {
+			s.shards[i].unpin(t)
+		}
 	}
-	for i := range s.shards {
-		sh := &s.shards[i]
-		sh.mu.Lock()
-		for _, g := range sh.groups {
-			for _, e := range g.entries {
-				if e.tenant == t && e.node == 0 {
-					e.touch(false)
-				}
+}
+
+func (sh *shard) unpin(t *tenant) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for _, g := range sh.groups {
+		for _, e := range g.entries {
+			if e.tenant == t && e.node == 0 {
+				e.touch(false)
 			}
 		}
-		for id := range sh.packed.All() {
-			if p := sh.packed.At(id); p.entry == 0 && p.node == 0 && p.tenant == t.number {
-				sh.touchPacked(t, id, p, sh.packed.Key(id), false)
-			}
+	}
+	for id := range sh.packed.All() {
+		if p := sh.packed.At(id); p.entry == 0 && p.node == 0 && p.tenant == t.account.Number() {
+			sh.touchPacked(t, id, p, sh.packed.Key(id), false)
 		}
-		sh.mu.Unlock()
 	}
 }

@@ -23,11 +23,7 @@ func (e *entry) small() bool {
 
 // pageSize is the size of the pages that records of a tenant lie in; 0: there is too little memory for that.
 func (t *tenant) pageSize() int {
-	limit := t.limit.Load()
-	if all := t.store.limit.Load(); limit <= 0 || limit > all {
-		limit = all
-	}
-	size := int64(maxPage)
+	limit, size := t.store.memory.LimitOf(t), int64(maxPage)
 	for size > limit/pagesOfLimit {
 		size /= 2
 	}
@@ -146,7 +142,7 @@ func (s *Store) pack(e *entry, b []byte, page *pages.Page) {
 	}
 	if e.packed == 0 {
 		key := []byte(e.group.key)
-		e.packed = sh.packed.Add(s.hash(key), s.hash(key[:e.group.url]), packed{node: e.node, entry: e.slot, tenant: t.number})
+		e.packed = sh.packed.Add(s.hash(key), s.hash(key[:e.group.url]), packed{node: e.node, entry: e.slot, tenant: t.account.Number()})
 		if e.node != 0 {
 			e.order().SetValue(e.node, e.packed)
 		}
@@ -185,5 +181,5 @@ func (e *entry) settled(p *packed) {
 		e.group.shard.stamp(e.tenant)
 		return
 	}
-	e.tenant.pinned.Add(p.weight() - e.pinned)
+	e.tenant.account.Pinned(p.weight() - e.pinned)
 }

@@ -135,7 +135,7 @@ func (f *fill) confirm(in arrival) bool {
 	a.first = fresh.withFields(all, v.Hidden)
 	base := fresh.cost(f.group.key, a.variant)
 	growth := max(0, base-f.old.object.Base())
-	if v.Store && !f.store.reserve(f.old.tenant, growth) {
+	if v.Store && !f.old.tenant.Reserve(growth) {
 		v, a.shared, a.reason = rules.Verdict{Reason: ReasonMemory}, false, ReasonMemory
 	}
 	if !f.replaceHead(&a, v, base, growth) {
@@ -160,12 +160,12 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 		growth = 0
 	}
 	if !e.alive() || f.purged.Load() || i < 0 && v.Store && a.shared {
-		f.store.charge(e.tenant, -growth)
+		e.tenant.Charge(-growth)
 		// Replaced, not purged: the newer one answers everybody who looks again.
 		return false
 	}
 	if i < 0 {
-		f.store.charge(e.tenant, -growth)
+		e.tenant.Charge(-growth)
 		return true
 	}
 	if !v.Store {
@@ -173,7 +173,7 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 		sh.remove(e)
 		return true
 	}
-	f.store.charge(e.tenant, e.object.Recharge(base)-growth)
+	e.tenant.Charge(e.object.Recharge(base) - growth)
 	was := e.variant
 	e.head, e.variant, e.judged, e.soft = a.head, a.variant, 0, purge.Verdict{}
 	e.rewriteKept(was)
@@ -267,7 +267,7 @@ func (f *fill) admit(resp *httpwire.Response, base int64) (*body.Object, string)
 	switch {
 	case total > min(most, s.maxObject()):
 		return nil, ReasonSize
-	case !s.reserve(f.tenant, base+need):
+	case !f.tenant.Reserve(base + need):
 		return nil, ReasonMemory
 	}
 	return body.New(body.Options{Space: f.tenant, Maker: s.maker, Total: total, Most: most, Charge: base + need, Base: base}), ""

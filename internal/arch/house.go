@@ -32,6 +32,7 @@ var floors = []struct {
 	{1, "cache/evict"},
 	{1, "cache/slots"},
 	{1, "cache/pages"},
+	{1, "cache/quota"},
 	{1, "cache/encode"},
 	{2, "cache"},
 	{2, "cache/body"},
