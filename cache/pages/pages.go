@@ -99,7 +99,7 @@ func (a *Arena) Add(p *Page) {
 	a.dropEmpty(before)
 }
 
-// Alloc makes a record of n bytes for an owner. There must be Room.
+// Alloc makes a record of n bytes for an owner, which is not 0. There must be Room.
 func (a *Arena) Alloc(owner uint32, n int) (Ref, []byte) {
 	p := a.pages[a.active]
 	off := len(p.data)

@@ -1,7 +1,7 @@
 // Package record writes a stored response, its head and its bodies, into one piece of memory without pointers, and reads it there.
 //
 //	b := record.Append(nil, &record.Response{...}, epoch, false)
-//	v, err := record.Parse(b, epoch)       // foreign bytes: everything is checked
+//	v, err := record.Parse(b)              // foreign bytes: everything is checked
 //	v := record.Trusted(b)                 // bytes of Append that nobody has changed
 //	fields := v.AppendFields(dst)          // views into b
 //
@@ -91,7 +91,7 @@ func Append(dst []byte, r *Response, epoch time.Time, portable bool) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(r.Fields)))
 	for i := range r.Fields {
 		f := &r.Fields[i]
-		if !portable && f.ID < named && f.Name == f.ID.String() {
+		if !portable && f.ID.Known() && f.Name == f.ID.String() {
 			dst = append(dst, byte(f.ID))
 		} else {
 			dst = appendString(append(dst, named), f.Name)
@@ -161,10 +161,15 @@ func Parse(b []byte) (View, error) {
 			end += n - 1
 		}
 	}
-	if end != uint64(len(b)) || v.Status() < 100 || v.Status() > 999 || b[atNothing] != 0 || v.num64(atTotal) < 0 || !v.walk() {
+	if end != uint64(len(b)) || v.Status() < 100 || v.Status() > 999 || b[atNothing] != 0 || v.num64(atTotal) < 0 || !v.timely() || !v.walk() {
 		return View{}, ErrDamaged
 	}
 	return v, nil
+}
+
+// timely reports whether no length of time is negative. A negative age would make a response fresh for longer than it is.
+func (v View) timely() bool {
+	return min(v.num64(atLifetime), v.num64(atAge), v.num64(atRefresh), v.num64(atError)) >= 0
 }
 
 // walk reports whether all strings of the head are within it, and nothing is left.

@@ -36,7 +36,7 @@ func (v View) Born() uint64 { return uint64(v.num64(atBorn)) }
 // Total is Response.Total.
 func (v View) Total() int64 { return v.num64(atTotal) }
 
-// Aged is Response.Aged, and Mark Response.Mark.
+// Aged is Response.Aged.
 func (v View) Aged() bool { return v.b[atFlags]&flagAged != 0 }
 
 // Mark is Response.Mark.
