@@ -227,14 +227,7 @@ func (s *Store) fromDisk(e *entry, f *disk.Object, base int64) *body.Object {
 }
 
 // Broken implements body.Owner: what is on the disk cannot be read, so the entry is none.
-func (e *entry) Broken() {
-	sh := e.group.shard
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	e.dead.Store(true)
-	sh.remove(e)
-	sh.tidy(e.group)
-}
+func (e *entry) Broken() { e.store().forget(e) }
 
 // sweepDisk is sweep for what is on the disk and not in memory.
 func (s *Store) sweepDisk(ctx context.Context, r *Receipt, hits func(*purge.Subject) bool, remove bool) error {
