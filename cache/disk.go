@@ -101,7 +101,7 @@ func (e *entry) rewriteKept(was rules.Variant) {
 		d.Forget(e.group.diskKey(), old)
 		return
 	}
-	d.SetMeta(e.group.diskKey(), id, e.meta())
+	d.SetMeta(e.group.diskKey(), id, 0, e.meta()) // no stamps: under the shard's lock, what is about one variant comes in order
 }
 
 // recalled is a look at the disk that is under way.

@@ -125,7 +125,7 @@ func TestF15DamageIsCountedByReason(t *testing.T) {
 		}
 		for reason, spoil := range map[string]func(file string){
 			"head":      flip(30),
-			"meta":      flip(72 + 8),
+			"meta":      flip(80 + 8),
 			"table":     flip(4096 - 5),
 			"block":     flip(4096 + 150_000),
 			"truncated": func(file string) { os.Truncate(file, 100_000) },

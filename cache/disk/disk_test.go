@@ -187,7 +187,7 @@ func TestMetadataInPlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		x.SetMeta(k, 1, []byte("second, and longer"))
+		x.SetMeta(k, 1, 0, []byte("second, and longer"))
 		x.wants(k, "second, and longer", body) // before it is written
 		synctest.Wait()
 		x.wants(k, "second, and longer", body)
@@ -195,18 +195,43 @@ func TestMetadataInPlace(t *testing.T) {
 		if err != nil || !os.SameFile(before, after) {
 			t.Error("the file was written anew:", err)
 		}
-		x.SetMeta(k, 1, []byte("third"))
-		x.SetMeta(k, 1, []byte("fourth"))
-		x.SetMeta(k, 2, []byte("no such variant"))
+		x.SetMeta(k, 1, 0, []byte("third"))
+		x.SetMeta(k, 1, 0, []byte("fourth"))
+		x.SetMeta(k, 2, 0, []byte("no such variant"))
 		synctest.Wait()
 		x.close()
 		x = open(t, path, nil)
 		x.wants(k, "fourth", body)
-		x.SetMeta(k, 1, bytes.Repeat([]byte("x"), 10_000)) // more than there is room for
+		x.SetMeta(k, 1, 0, bytes.Repeat([]byte("x"), 10_000)) // more than there is room for
 		synctest.Wait()
 		x.missing(k)
 		if objects, _ := files(t, path); len(objects) != 0 {
 			t.Error(objects)
+		}
+	})
+}
+
+// TestMetadataOfAnOlderObject come late: the object they are about has been replaced.
+func TestMetadataOfAnOlderObject(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		x := open(t, t.TempDir(), nil)
+		newer := item(numbered(1), 1, "newer", content(2, 10), nil)
+		newer.Stamp = 7
+		x.put(numbered(1), 1, "older", content(1, 10))
+		x.Put(newer)
+		x.SetMeta(numbered(1), 1, 0, []byte("queued"))
+		synctest.Wait()
+		x.wants(numbered(1), "newer", content(2, 10))
+		x.SetMeta(numbered(1), 1, 0, []byte("stored"))
+		x.wants(numbered(1), "newer", content(2, 10))
+		synctest.Wait()
+		x.wants(numbered(1), "newer", content(2, 10))
+		x.SetMeta(numbered(1), 1, 7, []byte("newest"))
+		x.wants(numbered(1), "newest", content(2, 10))
+		synctest.Wait()
+		x.wants(numbered(1), "newest", content(2, 10))
+		if s := x.Stats(); s.QueueBytes != 0 || s.Queued != 0 {
+			t.Errorf("%+v", s)
 		}
 	})
 }
@@ -219,7 +244,7 @@ func TestMetadataOfAQueuedObject(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.Put(item(numbered(1), 1, "first", content(1, 10), nil))
-		d.SetMeta(numbered(1), 1, []byte(strings.Repeat("second", 1000)))
+		d.SetMeta(numbered(1), 1, 0, []byte(strings.Repeat("second", 1000)))
 		x := &tier{Tier: d, t: t, path: path, settle: synctest.Wait}
 		x.run()
 		defer x.close()

@@ -180,7 +180,7 @@ func TestF16SlowDiskHoldsNobodyUp(t *testing.T) {
 		}
 		x.wants(numbered(0), "m", content(0, 10))
 		x.RemoveURL("/object/5")
-		x.SetMeta(numbered(7), 1, []byte("n"))
+		x.SetMeta(numbered(7), 1, 0, []byte("n"))
 		if taken < 1024 || taken > 1025 || time.Since(start) != 0 {
 			t.Errorf("%d were taken, in %v", taken, time.Since(start))
 		}

@@ -74,54 +74,77 @@ func (t *Tier) Find(key Key) ([]*Object, error) {
 
 // open opens the object of a name, and says whether that is a use of it. It returns nil if there is none that can be used.
 func (t *Tier) open(f *folder, n name, use bool) (*Object, error) {
-	l, waiting, err := t.enter(f, n)
+	l, err := t.enter(f, n)
 	if l == nil || err != nil {
 		return nil, err
 	}
-	o, err := t.read(f, n)
-	if err != nil {
-		t.leave(l)
-		return nil, t.unreadable(f, n, err)
+	dir := &f.dirs[n.dir()]
+	for again := true; again; {
+		updates := dir.updates.Load()
+		var o *Object
+		if o, err = t.read(f, n); err != nil {
+			again, err = t.unreadable(f, n, err)
+			continue
+		}
+		if t.settle(o, l, func() bool { return dir.updates.Load() == updates }) {
+			if use {
+				t.use(l)
+			}
+			return o, nil
+		}
+		_ = o.file.Close()
 	}
-	o.tier, o.live = t, l
+	t.leave(l)
+	return nil, err
+}
+
+// settle makes an object of what was read. It returns false when that must be read again: metadata that are waiting to be written count as
+// written, and so do those that were written just now, maybe after the file was read.
+func (t *Tier) settle(o *Object, l *live, quiet func() bool) bool {
 	t.mu.Lock()
+	defer t.mu.Unlock()
+	if m := t.metas[version{l.name.bare(), o.rec.stamp}]; m != nil {
+		o.meta = *m
+	} else if !quiet() {
+		return false
+	}
 	if l.sums == nil || l.sums.serial != o.rec.serial {
 		l.sums = &sums{serial: o.rec.serial}
 	}
-	o.sums = l.sums
-	if m := t.metas[n.bare()]; m != nil {
-		o.meta = *m // not written yet
-	} else if waiting != nil {
-		o.meta = *waiting // written since, maybe after the file was read
-	}
-	if use && !l.removed {
-		t.index.touch(n)
-	}
-	t.mu.Unlock()
+	o.tier, o.live, o.sums = t, l, l.sums
 	o.refs.Store(1)
-	return o, nil
+	return true
 }
 
-// unreadable is called when a file could not be opened or read. It may have been changed at that moment, so it is looked at once more
-// with its directory locked.
-func (t *Tier) unreadable(f *folder, n name, err error) error {
+// use marks a use of an object.
+func (t *Tier) use(l *live) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !l.removed {
+		t.index.touch(l.name)
+	}
+}
+
+// unreadable is called when a file could not be opened or read. It may have been changed at that moment, so it is looked at once more with
+// its directory locked; again: it can be read now. A file that is damaged is removed. Other errors, such as too many open files, say nothing
+// about this one, and are returned.
+func (t *Tier) unreadable(f *folder, n name, err error) (again bool, _ error) {
 	dir := &f.dirs[n.dir()]
 	dir.mu.Lock()
 	defer dir.mu.Unlock()
-	if errors.Is(err, ErrCorrupt) || errors.Is(err, fs.ErrNotExist) {
+	if spoilt(err) {
 		var o *Object
 		if o, err = t.read(f, n); err == nil {
 			_ = o.file.Close()
-			return nil
+			return true, nil
 		}
 	}
 	switch {
-	case errors.Is(err, ErrCorrupt), errors.Is(err, fs.ErrNotExist):
 	case errors.Is(err, os.ErrClosed):
-		return nil // the folder has just been replaced
-	default:
+		return false, nil // the folder has just been replaced
+	case !spoilt(err):
 		t.metrics.readErrors.Inc()
-		return fmt.Errorf("open a stored object: %w", err) // such as too many open files: that says nothing about this one
+		return false, fmt.Errorf("open a stored object: %w", err)
 	}
 	t.mu.Lock()
 	now, ok := t.index.find(n)
@@ -129,17 +152,19 @@ func (t *Tier) unreadable(f *folder, n name, err error) error {
 		t.drop(n)
 	}
 	t.mu.Unlock()
-	if !ok {
-		return nil
-	}
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case !ok:
+	case errors.Is(err, fs.ErrNotExist):
 		t.complain(n, missing)
-		return nil
+	default:
+		t.complain(n, damageOf(err))
+		_ = t.unlink(f, n) // tried again if it fails
 	}
-	t.complain(n, damageOf(err))
-	_ = t.unlink(f, n) // tried again if it fails
-	return nil
+	return false, nil
 }
+
+// spoilt reports whether an error means that a file is damaged, or not there.
+func spoilt(err error) bool { return errors.Is(err, ErrCorrupt) || errors.Is(err, fs.ErrNotExist) }
 
 // read opens a file and reads its head.
 func (t *Tier) read(f *folder, n name) (*Object, error) {
@@ -167,24 +192,25 @@ func (t *Tier) read(f *folder, n name) (*Object, error) {
 	return o, nil
 }
 
-// enter counts a file as open. It returns nil if the name is not in the index any more. Metadata that wait to be written come with it.
-func (t *Tier) enter(f *folder, n name) (l *live, waiting *[]byte, err error) {
+// enter counts a file as open. It returns nil if the name is not in the index any more.
+func (t *Tier) enter(f *folder, n name) (*live, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if now, ok := t.index.find(n); !ok || now != n || t.folder != f {
-		return nil, nil, nil
+		return nil, nil
 	}
 	if t.opened >= t.maxOpen {
 		t.metrics.tooMany.Inc()
-		return nil, nil, ErrTooManyOpen
+		return nil, ErrTooManyOpen
 	}
 	t.opened++
-	if l = t.lives[n]; l == nil {
+	l := t.lives[n]
+	if l == nil {
 		l = &live{name: n}
 		t.lives[n] = l
 	}
 	l.opens++
-	return l, t.metas[n.bare()], nil
+	return l, nil
 }
 
 // leave ends what enter began. The checksums of the files that were closed last are kept for a while.

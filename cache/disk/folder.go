@@ -46,7 +46,8 @@ type directory struct {
 	mu   sync.Mutex // held while a name in it changes
 	root atomic.Pointer[os.Root]
 
-	listed atomic.Bool // all of its files are in the index. Set with Tier.mu held
+	listed  atomic.Bool   // all of its files are in the index. Set with Tier.mu held
+	updates atomic.Uint64 // how often metadata were written in place. Changed with Tier.mu held, before they stop waiting
 
 	doomed map[name]struct{} // bare names that must not be taken in; guarded by Tier.mu
 	none   bool              // nothing may be taken in; guarded by Tier.mu
@@ -69,7 +70,7 @@ func openFolder(path, identity string) (_ *folder, err error) {
 	if err = f.takeLock(path); err != nil {
 		return nil, err
 	}
-	want := state{Format: version, Identity: identity}
+	want := state{Format: format, Identity: identity}
 	if f.readState() != want {
 		if err = f.setAside(); err != nil {
 			return nil, err

@@ -64,7 +64,7 @@ func child(path string) {
 				found, _ := tier.Find(numbered(k))
 				for _, o := range found {
 					if v, sum, ok := readProof(o.Meta()); ok {
-						tier.SetMeta(o.Key(), o.Variant(), append(proof(v, sum), make([]byte, rand.IntN(300))...))
+						tier.SetMeta(o.Key(), o.Variant(), o.Stamp(), append(proof(v, sum), make([]byte, rand.IntN(300))...))
 					}
 					o.Close()
 				}

@@ -32,6 +32,9 @@ func (o *Object) Key() Key { return Key{Text: o.rec.key, URL: o.rec.url} }
 // Variant is the number that tells apart the objects of one key.
 func (o *Object) Variant() uint64 { return o.rec.variant }
 
+// Stamp is the number that the object was stored with.
+func (o *Object) Stamp() uint64 { return o.rec.stamp }
+
 // Meta is the metadata, as it was when the object was found. It must not be changed.
 func (o *Object) Meta() []byte { return o.meta }
 

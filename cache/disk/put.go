@@ -48,7 +48,7 @@ func (w *write) plan() {
 }
 
 func (w *write) record() *record {
-	r := &record{key: w.item.Key.Text, url: w.item.Key.URL, variant: w.item.Variant, size: w.item.Size}
+	r := &record{key: w.item.Key.Text, url: w.item.Key.URL, variant: w.item.Variant, stamp: w.item.Stamp, size: w.item.Size}
 	r.reserve(len(w.item.Meta))
 	return r
 }
@@ -57,7 +57,11 @@ func (w *write) record() *record {
 func (t *Tier) forget(n name) (found bool) {
 	bare := n.bare()
 	found = t.queue.cancel(bare)
-	delete(t.metas, bare)
+	for v := range t.metas { // few, or none
+		if v.bare == bare {
+			delete(t.metas, v)
+		}
+	}
 	if old, ok := t.index.find(bare); ok {
 		t.drop(old)
 		t.discard(old)
@@ -82,9 +86,10 @@ func (d *directory) doom(bare name) {
 	}
 }
 
-// SetMeta replaces the metadata of an object and never waits: from now on Find returns the new ones. They are written over the old ones
-// in the file if they fit; if not, or when the queue is full, the object is removed. Nothing is done when there is no such object.
-func (t *Tier) SetMeta(key Key, variant uint64, meta []byte) {
+// SetMeta replaces the metadata of the object that has this stamp and never waits: from now on Find returns the new ones. They are written
+// over the old ones in the file if they fit; if not, or when the queue is full, the object is removed. Nothing is done when there is no such
+// object, or a newer one.
+func (t *Tier) SetMeta(key Key, variant, stamp uint64, meta []byte) {
 	if !key.valid() {
 		return
 	}
@@ -92,11 +97,15 @@ func (t *Tier) SetMeta(key Key, variant uint64, meta []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	defer t.poke()
-	if w := t.queue.by[bare]; w != nil && len(meta) <= maxMeta {
-		w.item.Meta = meta
-		t.queue.bytes -= w.cost
-		w.plan()
-		t.queue.bytes += w.cost
+	if w := t.queue.by[bare]; w != nil {
+		if w.item.Stamp == stamp && len(meta) <= maxMeta {
+			w.item.Meta = meta
+			t.queue.bytes -= w.cost
+			w.plan()
+			t.queue.bytes += w.cost
+		} else if w.item.Stamp == stamp {
+			t.forget(bare)
+		}
 		return
 	}
 	_, there := t.index.find(bare)
@@ -106,18 +115,18 @@ func (t *Tier) SetMeta(key Key, variant uint64, meta []byte) {
 	if f := t.folder; !there && (f == nil || f.dirs[bare.dir()].listed.Load()) {
 		return
 	}
-	w := &write{name: bare, meta: true, cost: int64(len(meta))}
-	_, waiting := t.metas[bare]
-	switch {
-	case len(meta) > maxMeta || !waiting && !t.queue.fits(w.cost):
+	w := &write{item: Item{Stamp: stamp}, name: bare, meta: true, cost: int64(len(meta))}
+	_, waiting := t.metas[w.version()]
+	if len(meta) > maxMeta || !waiting && !t.queue.fits(w.cost) {
 		t.forget(bare)
-	case waiting:
-		t.metas[bare] = &meta
-	default:
-		t.metas[bare] = &meta
+		return
+	}
+	if t.metas[w.version()] = &meta; !waiting {
 		t.queue.push(w)
 	}
 }
+
+func (w *write) version() version { return version{w.name.bare(), w.item.Stamp} }
 
 // Remove removes one object, queued or stored. When it returns the object is not found any more and its file is gone; a file that cannot be
 // removed now is never taken in again while the process runs, and removed as soon as it can be. It reports whether there was one.
@@ -154,9 +163,9 @@ func (t *Tier) remove(key Key, match func(n, of name) bool, variant uint64) (cou
 	defer t.poke()
 	defer func() { t.metrics.removed.Add(float64(count)) }()
 	count, bytes = t.queue.cancelAll(func(of name) bool { return match(n, of) })
-	for bare := range t.metas {
-		if match(n, bare) {
-			delete(t.metas, bare)
+	for v := range t.metas {
+		if match(n, v.bare) {
+			delete(t.metas, v)
 		}
 	}
 	var gone []name

@@ -6,6 +6,7 @@ import "slices"
 type Item struct {
 	Key     Key
 	Variant uint64 // tells apart the objects of one key; the older one with the same is replaced
+	Stamp   uint64 // drawn for each object, so that SetMeta does not change a newer one
 	Meta    []byte // at most 1 MiB; not changed afterwards
 	Size    int64  // of the body
 	// Body returns bytes of the body from an offset on, at least one while there are any. It is called by one goroutine at a time, until
@@ -16,11 +17,17 @@ type Item struct {
 
 // write is something that waits to be written: an object, or the metadata that are in Tier.metas.
 type write struct {
-	item Item
-	name name
+	item Item  // of metadata: the stamp only
+	name name  // of metadata: bare
 	meta bool  // metadata only
 	over bool  // cancelled; guarded by Tier.mu
 	cost int64 // bytes, in the queue
+}
+
+// version names one object that was stored under a name.
+type version struct {
+	bare  name
+	stamp uint64
 }
 
 // queue is what waits, first in, first out. Tier.mu guards it.

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,21 +16,28 @@ import (
 )
 
 // TestEverythingAtOnce has goroutines store, read, change and remove the same few objects, in a tier that is too small for them. What is found
-// is sound, and no older than what was removed before it was looked for.
+// is sound, and no older than what was removed before it was looked for. A caller that uses no stamps keeps what is about one key in order.
 func TestEverythingAtOnce(t *testing.T) {
+	t.Run("stamps", func(t *testing.T) { everythingAtOnce(t, true) })
+	t.Run("order", func(t *testing.T) { everythingAtOnce(t, false) })
+}
+
+func everythingAtOnce(t *testing.T, stamps bool) {
 	const keys, rounds, workers = 40, 1500, 6
 	x := opened(t, t.TempDir(), func(o *disk.Options) { o.Size, o.MaxOpen = 2<<20, 20 }, nil)
 	var version atomic.Uint64
+	var orders [keys]sync.Mutex // of Put and RemoveURL
 	var removed [keys]atomic.Uint64
 	var taken, done, found atomic.Int64
 	step := func() {
 		k := rand.IntN(keys)
 		switch rand.IntN(10) {
 		case 0:
+			orders[k].Lock()
 			before := version.Load()
 			x.RemoveURL(numbered(k).Text)
-			for old := removed[k].Load(); old < before && !removed[k].CompareAndSwap(old, before); old = removed[k].Load() {
-			}
+			removed[k].Store(before)
+			orders[k].Unlock()
 		case 1:
 			x.SetSize(int64(1+rand.IntN(2)) << 20)
 		case 2:
@@ -42,12 +50,23 @@ func TestEverythingAtOnce(t *testing.T) {
 				t.Error(err)
 			}
 		case 3, 4, 5:
+			orders[k].Lock()
 			v := version.Add(1)
 			body := content(v, rand.IntN(1<<uint(rand.IntN(19))))
-			if x.Put(item(numbered(k), uint64(rand.IntN(2)), string(proof(v, sha256.Sum256(body))), body, func() { done.Add(1) })) {
+			i := item(numbered(k), uint64(rand.IntN(2)), string(proof(v, sha256.Sum256(body))), body, func() { done.Add(1) })
+			if stamps {
+				i.Stamp = v
+			}
+			if x.Put(i) {
 				taken.Add(1)
 			}
+			orders[k].Unlock()
 		default:
+			change := rand.IntN(4) == 0
+			if change && !stamps {
+				orders[k].Lock()
+				defer orders[k].Unlock()
+			}
 			least := removed[k].Load()
 			objects, err := x.Find(numbered(k))
 			if err != nil && !errors.Is(err, disk.ErrTooManyOpen) {
@@ -64,8 +83,8 @@ func TestEverythingAtOnce(t *testing.T) {
 				if v <= least {
 					t.Errorf("key %d: version %d was removed with all up to %d", k, v, least)
 				}
-				if rand.IntN(4) == 0 {
-					x.SetMeta(o.Key(), o.Variant(), append(proof(v, sum), make([]byte, rand.IntN(400))...))
+				if change {
+					x.SetMeta(o.Key(), o.Variant(), o.Stamp(), append(proof(v, sum), make([]byte, rand.IntN(400))...))
 				}
 				o.Close()
 			}
@@ -88,5 +107,25 @@ func TestEverythingAtOnce(t *testing.T) {
 	objects, others := files(t, x.path)
 	if len(others) > 0 || len(objects) != s.Objects || onDisk(t, x.path) != s.Bytes {
 		t.Errorf("%d files of %d bytes, %v, %+v", len(objects), onDisk(t, x.path), others, s)
+	}
+}
+
+// TestMetadataNeverGoToTheNextObject: a caller that uses no stamps changes the metadata of an object twice, and replaces it while they are being
+// written.
+func TestMetadataNeverGoToTheNextObject(t *testing.T) {
+	x := opened(t, t.TempDir(), nil, nil)
+	for i := range 2000 {
+		mine := string(rune('a' + i%26))
+		x.put(numbered(1), 1, mine, content(1, 10))
+		x.SetMeta(numbered(1), 1, 0, []byte("of the older"))
+		for range rand.IntN(300) {
+			runtime.Gosched() // until the writer has begun, now and then
+		}
+		x.SetMeta(numbered(1), 1, 0, []byte("of the older too"))
+		x.put(numbered(1), 1, mine, content(2, 20))
+		for x.Stats().Queued > 0 {
+			runtime.Gosched()
+		}
+		x.wants(numbered(1), mine, content(2, 20))
 	}
 }

@@ -16,10 +16,11 @@ import (
 //	20   bytes reserved for the metadata
 //	24   serial: drawn at random for each file
 //	32   variant
-//	40   size of the body
-//	48   checksum of the table
-//	52   checksum of the bytes before it and of the key
-//	56   key
+//	40   stamp
+//	48   size of the body
+//	56   checksum of the table
+//	60   checksum of the bytes before it and of the key
+//	64   key
 //	     metadata: length, checksum, bytes, and room to grow
 //	     table: a checksum for each block of the body
 //	     body, at the next multiple of the page size
@@ -27,9 +28,9 @@ import (
 // Checksums are CRC-32C. That of the metadata covers the serial too. The head is written last, so a file that was cut short has none.
 const (
 	magic      = "MERIDISK"
-	version    = 1
-	headSize   = 56
-	headSumAt  = 52
+	format     = 1
+	headSize   = 64
+	headSumAt  = 60
 	frameSize  = 8   // before the metadata
 	metaSlack  = 192 // room for metadata to grow when it is replaced in place
 	firstRead  = 2 * pageSize
@@ -64,12 +65,13 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // record is what the head of a file says.
 type record struct {
-	serial, variant uint64
-	key             string
-	url             int // length of the URL part of key
-	area            int // bytes reserved for metadata, its frame included
-	size            int64
-	tableSum        uint32
+	serial, variant, stamp uint64
+
+	key      string
+	url      int // length of the URL part of key
+	area     int // bytes reserved for metadata, its frame included
+	size     int64
+	tableSum uint32
 }
 
 func (r *record) metaAt() int64   { return (headSize + int64(len(r.key)) + 7) &^ 7 }
@@ -97,12 +99,13 @@ func (r *record) block(i int) (start int64, length int) {
 func (r *record) appendHead(b []byte) []byte {
 	start := len(b)
 	b = append(b, magic...)
-	b = binary.LittleEndian.AppendUint32(b, version)
+	b = binary.LittleEndian.AppendUint32(b, format)
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(r.key)))
 	b = binary.LittleEndian.AppendUint32(b, uint32(r.url))
 	b = binary.LittleEndian.AppendUint32(b, uint32(r.area))
 	b = binary.LittleEndian.AppendUint64(b, r.serial)
 	b = binary.LittleEndian.AppendUint64(b, r.variant)
+	b = binary.LittleEndian.AppendUint64(b, r.stamp)
 	b = binary.LittleEndian.AppendUint64(b, uint64(r.size))
 	b = binary.LittleEndian.AppendUint32(b, r.tableSum)
 	sum := crc32.Checksum(b[start:], castagnoli)
@@ -160,15 +163,16 @@ func (*record) keyLength(head []byte) int { return int(binary.LittleEndian.Uint3
 
 // parseHead reads the numbers of a head, and checks that each is within its limit. The checksum is checked by takeKey.
 func parseHead(b []byte) (*record, error) {
-	if len(b) < headSize || string(b[:len(magic)]) != magic || binary.LittleEndian.Uint32(b[8:]) != version {
+	if len(b) < headSize || string(b[:len(magic)]) != magic || binary.LittleEndian.Uint32(b[8:]) != format {
 		return nil, badHead
 	}
 	r := &record{
 		serial:   binary.LittleEndian.Uint64(b[24:]),
 		variant:  binary.LittleEndian.Uint64(b[32:]),
-		tableSum: binary.LittleEndian.Uint32(b[48:]),
+		stamp:    binary.LittleEndian.Uint64(b[40:]),
+		tableSum: binary.LittleEndian.Uint32(b[56:]),
 	}
-	url, area, size := binary.LittleEndian.Uint32(b[16:]), binary.LittleEndian.Uint32(b[20:]), binary.LittleEndian.Uint64(b[40:])
+	url, area, size := binary.LittleEndian.Uint32(b[16:]), binary.LittleEndian.Uint32(b[20:]), binary.LittleEndian.Uint64(b[48:])
 	key := binary.LittleEndian.Uint32(b[12:])
 	if key > maxKey || url > key || area < frameSize || area > frameSize+maxMeta+metaSlack+pageSize || size > maxBody {
 		return nil, badHead

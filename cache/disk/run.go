@@ -122,9 +122,10 @@ func (t *Tier) fail(err error) {
 	t.backoff = min(max(2*t.backoff, firstBackoff), lastBackoff)
 	t.retry = time.Now().Add(t.backoff)
 	left := t.queue.clear()
-	for bare := range t.metas {
-		t.forget(bare)
+	for v := range t.metas {
+		t.forget(v.bare)
 	}
+	clear(t.metas)
 	t.mu.Unlock()
 	t.metrics.writes.WithLabelValues(writeTrouble).Add(float64(len(left)))
 	finish(left)

@@ -85,8 +85,8 @@ type Tier struct {
 	trashBytes int64
 	complete   bool // the folder: every directory is listed, what was put aside is gone
 	queue      queue
-	metas      map[name]*[]byte // by bare name: metadata that wait to be written
-	failing    error            // why nothing is written just now
+	metas      map[version]*[]byte // metadata that wait to be written
+	failing    error               // why nothing is written just now
 	backoff    time.Duration
 	retry      time.Time
 	complained time.Time
@@ -116,7 +116,7 @@ func Open(o Options) (*Tier, error) {
 	t := &Tier{
 		path: o.Path, identity: o.Identity, maxOpen: o.MaxOpen, log: o.Log, size: o.Size,
 		wake: make(chan struct{}, 1), rescan: make(chan struct{}, 1), create: createFile,
-		index: newIndex(), lives: map[name]*live{}, trash: map[name]struct{}{}, metas: map[name]*[]byte{},
+		index: newIndex(), lives: map[name]*live{}, trash: map[name]struct{}{}, metas: map[version]*[]byte{},
 	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)

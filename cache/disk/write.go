@@ -220,128 +220,54 @@ func (t *Tier) update(f *folder, w *write) (string, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	t.mu.Lock()
-	meta := t.metas[w.name]
+	meta := t.metas[w.version()]
 	n, there := t.index.find(w.name)
 	t.mu.Unlock()
-	if meta == nil || !there {
+	if meta == nil {
 		return writeCancelled, nil
 	}
-	done, err := t.overwrite(f, n, *meta)
+	done, other, err := false, !there, error(nil)
+	if there {
+		done, other, err = t.overwrite(f, n, w.item.Stamp, *meta)
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch now := t.metas[w.name]; {
-	case now == nil: // the object is gone, or replaced
-		return writeCancelled, err
-	case now != meta: // newer ones have come
-		t.queue.push(&write{name: w.name, meta: true, cost: int64(len(*now))})
-		return writeCancelled, err
-	case !done: // they do not fit, the file is damaged, or the disk is
-		t.forget(n)
+	d.updates.Add(1)
+	if now := t.metas[w.version()]; now != nil && now != meta && !other { // newer ones have come
+		w = &write{item: w.item, name: w.name, meta: true, cost: int64(len(*now))}
+		t.queue.push(w)
 		return writeCancelled, err
 	}
-	delete(t.metas, w.name)
+	delete(t.metas, w.version())
+	if now, ok := t.index.find(n); !done && !other && ok && now == n { // they do not fit, the file is damaged, or the disk is
+		t.drop(n)
+		t.discard(n)
+	}
+	if !done {
+		return writeCancelled, err
+	}
 	return writeUpdated, nil
 }
 
-// overwrite writes metadata into a file, and reports whether they are in it. An error is the disk's. The directory's lock is held.
-func (t *Tier) overwrite(f *folder, n name, meta []byte) (bool, error) {
+// overwrite writes metadata into a file, and reports whether they are in it; other: the file is another object's. An error is the disk's.
+// The directory's lock is held.
+func (t *Tier) overwrite(f *folder, n name, stamp uint64, meta []byte) (done, other bool, err error) {
 	root := f.dirs[n.dir()].root.Load()
 	if root == nil {
-		return false, nil
+		return false, false, nil
 	}
 	out, size, err := openFile(root, n.String(), os.O_RDWR)
 	if err != nil {
-		return false, nil
+		return false, false, nil
 	}
 	defer out.Close()
 	r, _, err := readRecord(out, size, make([]byte, firstRead))
-	if err != nil || len(meta)+frameSize > r.area {
-		return false, nil
+	switch {
+	case err != nil || len(meta)+frameSize > r.area:
+		return false, false, nil
+	case r.stamp != stamp:
+		return false, true, nil
 	}
 	_, err = out.WriteAt(r.appendMeta(nil, meta), r.metaAt())
-	return err == nil, err
-}
-
-// makeRoom removes objects until there is room for need bytes more.
-func (t *Tier) makeRoom(f *folder, need int64) error {
-	for {
-		t.mu.Lock()
-		missing := t.used() + need - t.size
-		t.mu.Unlock()
-		if missing <= 0 {
-			return nil
-		}
-		if err := t.evict(f, 1); err != nil {
-			return err
-		}
-	}
-}
-
-// evict removes objects of at least so many bytes, none of which is being read.
-func (t *Tier) evict(f *folder, bytes int64) error {
-	for bytes > 0 {
-		t.mu.Lock()
-		n, ok := t.index.victim(func(n name) bool { l := t.lives[n]; return l == nil || l.opens == 0 })
-		if ok {
-			t.drop(n)
-		}
-		t.mu.Unlock()
-		if !ok {
-			return errNoRoom
-		}
-		d := &f.dirs[n.dir()]
-		d.mu.Lock()
-		err := t.unlink(f, n)
-		d.mu.Unlock()
-		if err != nil {
-			return err
-		}
-		t.metrics.evictions.Inc()
-		bytes -= n.bytes()
-	}
-	return nil
-}
-
-// clearTrash unlinks what was left to the writer.
-func (t *Tier) clearTrash(f *folder) error {
-	t.mu.Lock()
-	names := make([]name, 0, len(t.trash))
-	for n := range t.trash {
-		names = append(names, n)
-	}
-	t.mu.Unlock()
-	for _, n := range names {
-		if err := t.clearOne(f, n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *Tier) clearOne(f *folder, n name) error {
-	d := &f.dirs[n.dir()]
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	t.mu.Lock()
-	now, stored := t.index.find(n)
-	t.mu.Unlock()
-	if !stored || now != n {
-		if err := t.unlink(f, n); err != nil {
-			return err
-		}
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.folder == f {
-		t.recycled(n)
-	}
-	return nil
-}
-
-// recycled takes a name out of the trash. t.mu is held.
-func (t *Tier) recycled(n name) {
-	if _, there := t.trash[n]; there {
-		delete(t.trash, n)
-		t.trashBytes -= n.bytes()
-	}
+	return err == nil, false, err
 }
