@@ -48,7 +48,7 @@ func (req *Request) Append(dst []byte) ([]byte, int) {
 	}
 	for _, name := range req.Policy.KeyHeaders {
 		var buf [256]byte
-		value, present := rules.AppendValue(buf[:0], req.Head.Fields, httpwire.Identify(name), name)
+		value, present := req.appendValue(buf[:0], name)
 		dst = AppendPart(dst, name)
 		if present {
 			dst = strconv.AppendInt(dst, int64(len(value))+1, 10)
@@ -59,6 +59,15 @@ func (req *Request) Append(dst []byte) ([]byte, int) {
 		}
 	}
 	return dst, url
+}
+
+// appendValue appends the value of a field as it is keyed, and says whether there is one: of codings, those that are forwarded.
+func (req *Request) appendValue(dst []byte, name string) ([]byte, bool) {
+	id := httpwire.Identify(name)
+	if id == httpwire.AcceptEncoding {
+		return rules.AppendCodings(dst, req.Head.Fields, codings(req.Policy))
+	}
+	return rules.AppendValue(dst, req.Head.Fields, id, name)
 }
 
 // AppendURL appends the URL part of a key. A port that is the scheme's default is empty.
