@@ -19,7 +19,8 @@ import (
 
 // A key is a sequence of netstrings: each part with its length before it, so that no part can be read as two (attack row C04),
 // and still printable. The first six are the URL's: site, scheme, host, port, path, query. Further ones tell apart what
-// differs for one URL: the profile and the policy's extra fields. The index compares keys whole.
+// differs for one URL: the profile and the policy's extra fields, where a word that is no field's name starts with a colon. The index compares
+// keys whole.
 
 // URLParts is how many parts a URL has in a key.
 const URLParts = 6
@@ -38,13 +39,13 @@ func (req *Request) Append(dst []byte) ([]byte, int) {
 	dst = AppendURL(dst, req.Site, req.Head.Scheme, req.Canon, req.Policy)
 	url := len(dst) - start
 	if rules.CloudFront(req.Policy) {
-		dst = AppendPart(dst, req.Policy.Profile) // its entries do not heed Vary: the other profile must not find them
+		dst = AppendPart(dst, ":"+req.Policy.Profile) // its entries do not heed Vary: the other profile must not find them
 		var buf [32]byte
 		value, _ := rules.AppendCodings(buf[:0], req.Head.Fields, codings(req.Policy))
 		dst = AppendPart(dst, value) // a body is never in a coding that was not asked for
 	}
 	if Cookies(req.Policy) {
-		dst = AppendPart(AppendPart(dst, "cookies"), selectCookies(req.Head.Fields, req.Policy.KeyCookies))
+		dst = AppendPart(AppendPart(dst, ":cookies"), selectCookies(req.Head.Fields, req.Policy.KeyCookies))
 	}
 	for _, name := range req.Policy.KeyHeaders {
 		var buf [256]byte

@@ -38,7 +38,7 @@ func Parts(key string) []Part {
 	pairs := parts[URLParts:]
 	parts = parts[:URLParts:URLParts]
 	for i := 0; i+1 < len(pairs); i += 2 {
-		parts = append(parts, Part{pairs[i].Value, pairs[i+1].Value})
+		parts = append(parts, Part{strings.TrimPrefix(pairs[i].Value, ":"), pairs[i+1].Value})
 	}
 	return parts
 }
