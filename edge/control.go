@@ -3,7 +3,6 @@ package edge
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"time"
 
@@ -283,18 +282,14 @@ func (n *Node) Purge(ctx context.Context, q proxy.PurgeQuery) (any, error) {
 	return receipt, nil
 }
 
-// Prefetch implements admin.Purger.
-func (n *Node) Prefetch(ctx context.Context, url string, fields http.Header) (any, error) {
-	var list httpwire.Fields
-	for name, values := range fields {
-		for _, v := range values {
-			list.AddName(name, v)
-		}
-	}
-	p, err := n.snapshot.Load().router.Prefetch(ctx, url, list)
+// Prefetch implements admin.Purger. A list may be long, so each URL is a line of the log at level debug only.
+func (n *Node) Prefetch(ctx context.Context, url string, fields httpwire.Fields) (any, error) {
+	p, err := n.snapshot.Load().router.Prefetch(ctx, url, fields)
 	if err != nil {
+		n.log.Debug("not prefetched", "url", url, "error", err)
 		return nil, err
 	}
+	n.log.Debug("prefetched", "url", url, "status", p.Status, "result", p.Result(), "reason", p.Reason, "bytes", p.Bytes)
 	return p, nil
 }
 

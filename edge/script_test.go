@@ -32,6 +32,7 @@ import (
 // What operators do, through the admin socket:
 //
 //	reload | status | purge URL|KEY=VALUE... | explain URL|NAME [CLIENT] | force TARGET STATE [FOR]
+//	prefetch URL ['Field: value'...]                what came of it, and how the cache answered
 //
 // What clients do. A + names a response field to print; a URL without a port goes to the node's first listener of its scheme:
 //
@@ -81,7 +82,7 @@ func (w *world) verbs() map[string]func(t *testing.T, args []string) string {
 	return map[string]func(*testing.T, []string) string{
 		"origin": w.origin, "open": w.open, "kill": w.kill, "back": w.back,
 		"start": w.start, "edit": w.edit, "write": w.write,
-		"reload": w.reload, "status": w.status, "purge": w.purge, "explain": w.explain, "force": w.force, "accept": w.accept, "edits": w.edits,
+		"reload": w.reload, "status": w.status, "purge": w.purge, "prefetch": w.prefetch, "explain": w.explain, "force": w.force, "accept": w.accept, "edits": w.edits,
 		"curl": w.curl, "raw": w.raw, "h3": w.h3, "dig": w.dig, "kdig": w.kdig, "load": w.load, "end-load": w.stopLoad,
 		"requests": w.requests, "wait-requests": w.waitRequests,
 		"metric": w.metric, "wait-metric": w.waitMetric, "wait-health": w.waitHealth, "logged": w.logged,
@@ -182,6 +183,14 @@ func (w *world) purge(t *testing.T, args []string) string {
 		return refused
 	}
 	return fmt.Sprintf("objects %d\n", receipt.Objects)
+}
+
+func (w *world) prefetch(t *testing.T, args []string) string {
+	var p proxy.Prefetched
+	if refused := w.call(t, "POST", "/v1/prefetch", url.Values{"url": args[:1], "header": args[1:]}, &p); refused != "" {
+		return refused
+	}
+	return strings.Join(strings.Fields(fmt.Sprintf("%s %d %s %s %s", p.Result(), p.Status, p.Outcome, p.Reason, p.Coding)), " ") + "\n"
 }
 
 func (w *world) force(t *testing.T, args []string) string {

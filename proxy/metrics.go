@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,8 @@ type Metrics struct {
 	faults   *prometheus.CounterVec
 	inFlight prometheus.Gauge
 	dropped  prometheus.Counter
+
+	prefetched *prometheus.CounterVec
 }
 
 // NewMetrics registers the metrics of the room on reg; nil registers them nowhere.
@@ -45,12 +48,22 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Name: "meridian_access_log_dropped_total",
 			Help: "Access log lines dropped because the log could not be written fast enough.",
 		}),
+		prefetched: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "meridian_prefetch_urls_total",
+			Help: "URLs an operator had fetched into the cache, by what came of them.",
+		}, []string{"result"}),
+	}
+	for _, result := range [...]string{PrefetchStored, PrefetchFresh, PrefetchNotStored, PrefetchFailed} {
+		m.prefetched.WithLabelValues(label(result))
 	}
 	if reg != nil {
-		reg.MustRegister(m.requests, m.duration, m.bytes, m.faults, m.inFlight, m.dropped)
+		reg.MustRegister(m.requests, m.duration, m.bytes, m.faults, m.inFlight, m.dropped, m.prefetched)
 	}
 	return m
 }
+
+// label makes a label value of a result's words.
+func label(result string) string { return strings.ReplaceAll(result, " ", "_") }
 
 // classes are the label values of code_class.
 var classes = [...]string{"other", "1xx", "2xx", "3xx", "4xx", "5xx"}

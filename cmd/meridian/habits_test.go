@@ -50,7 +50,7 @@ func TestBrokenFileNamesTheWayToTheNode(t *testing.T) {
 	if err := os.WriteFile(path, []byte("version: 1\nbogus: 1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"status"}, {"health"}, {"reload"}, {"purge", "http://a/"}, {"explain", "http://a/"}} {
+	for _, args := range [][]string{{"status"}, {"health"}, {"reload"}, {"purge", "http://a/"}, {"prefetch", "http://a/"}, {"explain", "http://a/"}} {
 		root := newRoot()
 		var notes bytes.Buffer
 		root.SetErr(&notes)

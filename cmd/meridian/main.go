@@ -99,7 +99,7 @@ authoritative DNS server with steering policies, with one health opinion behind 
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see `%s --help`)", err, c.CommandPath())}
 	})
-	root.AddCommand(newRun(), newValidate(), newDemo(), newExplain(), newPurge(), newReload(), newStatus(), newHealth(),
+	root.AddCommand(newRun(), newValidate(), newDemo(), newExplain(), newPurge(), newPrefetch(), newReload(), newStatus(), newHealth(),
 		newDrain(), newUndrain(), newDelegate(), newDNS(), newImport(), newVersion())
 	root.AddCommand(helpTopics()...)
 	for _, c := range root.Commands() {

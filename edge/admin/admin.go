@@ -7,7 +7,8 @@
 //	GET  /v1/explain?name=NAME&type=A&client=IP  the decision for a DNS question
 //	POST /v1/reload                              read the configuration file again; with zone=NAME only the file of that zone
 //	POST /v1/purge?url=URL                       remove one URL from the cache
-//	POST /v1/prefetch?url=URL                    fetch one URL into the cache; header=NAME:VALUE, any number of times
+//	POST /v1/prefetch?url=URL                    fetch one URL into the cache; header=NAME:VALUE, any number of times. The answer comes when it is
+//	                                             stored, or known not to be, however long that takes
 //	POST /v1/health/force?target=T&state=S&for=D an operator's word: S is up, down, drain or clear, D such as 10m
 //	POST /v1/health/accept?check=NAME            put an edited check in force that was refused, or is still tried
 //
@@ -23,7 +24,6 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -58,7 +58,7 @@ type Operator interface {
 // Purger takes responses out of the cache, and puts them in.
 type Purger interface {
 	// Prefetch asks for a URL as a client with these fields would, and returns what came of it.
-	Prefetch(ctx context.Context, url string, fields http.Header) (any, error)
+	Prefetch(ctx context.Context, url string, fields httpwire.Fields) (any, error)
 	// Purge carries a purge out and returns a receipt.
 	Purge(ctx context.Context, q proxy.PurgeQuery) (any, error)
 	// UndoPurge takes a soft purge back; Purges lists what is remembered.
@@ -128,7 +128,7 @@ func NewServer(n Node) *http.Server {
 		reply(w, v, err)
 	})
 	mux.HandleFunc("POST /v1/prefetch", func(w http.ResponseWriter, r *http.Request) {
-		fields, err := headerFields(r.URL.Query()["header"])
+		fields, err := proxy.PrefetchFields(r.URL.Query()["header"])
 		if err != nil {
 			fail(w, http.StatusBadRequest, err)
 			return
@@ -159,19 +159,6 @@ func NewServer(n Node) *http.Server {
 		Handler: guard(mux), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
 	}
-}
-
-// headerFields reads fields of a request.
-func headerFields(lines []string) (http.Header, error) {
-	fields := http.Header{}
-	for _, line := range lines {
-		name, value, found := strings.Cut(line, ":")
-		if value = strings.TrimSpace(value); !found || !httpwire.IsToken(name) || !httpwire.IsFieldValue(value) {
-			return nil, fmt.Errorf("%q is no header field such as Accept-Encoding: br", line)
-		}
-		fields.Add(name, value)
-	}
-	return fields, nil
 }
 
 func purgeQuery(r *http.Request) proxy.PurgeQuery {

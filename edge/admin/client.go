@@ -35,6 +35,13 @@ func NewClient(socket string) *Client {
 	}}
 }
 
+// Patient returns a client of the same node whose calls take as long as the node does: only their contexts end them.
+func (c *Client) Patient() *Client {
+	patient := *c.http
+	patient.Timeout = 0
+	return &Client{socket: c.socket, http: &patient}
+}
+
 // RemoteError is a node's own refusal.
 type RemoteError struct{ Failure }
 
