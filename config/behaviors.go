@@ -38,7 +38,7 @@ func (d *document) behaviors(dist object, origins []Origin) []Behavior {
 // behavior decodes one. sure says that origins are all the names there are.
 func (d *document) behavior(c cursor, origins []string, sure bool) Behavior {
 	b := Behavior{Methods: []string{"GET", "HEAD", "OPTIONS"}, Cache: defaultCachePolicy(), Line: c.Line()}
-	o := c.Object("path", "origin", "methods", "cache", "compress", "redirect_to_https")
+	o := c.Object("path", "origin", "methods", "cache", "compress", "redirect_to_https", "pin")
 	o.Need("path")
 	yamldoc.Set(o, "path", &b.Path, readPathPattern)
 	switch origin, found := o.Get("origin"); {
@@ -55,9 +55,19 @@ func (d *document) behavior(c cursor, origins []string, sure bool) Behavior {
 	}
 	yamldoc.Set(o, "methods", &b.Methods, readMethods)
 	yamldoc.Set(o, "cache", &b.Cache, readCachePolicy)
+	refuseStrayPin(o, b.Cache.Off)
 	o.Boolean("compress", &b.Compress)
 	o.Boolean("redirect_to_https", &b.RedirectToHTTPS)
 	return b
+}
+
+// refuseStrayPin reports pin beside cache, where it would have to go with cache: off; within cache the two cannot meet.
+func refuseStrayPin(o object, off bool) {
+	why := "belongs under cache: {pin: on}"
+	if off {
+		why = "does not go with cache: off, which stores nothing to pin"
+	}
+	o.Refuse(why, "pin")
 }
 
 // readPathPattern reads a pattern with * and ?.

@@ -44,7 +44,7 @@ func readCachePolicy(c cursor) (CachePolicy, bool) {
 	}
 	o := c.Object("profile", "min_ttl", "default_ttl", "max_ttl", "error_ttl", "key", "stale_if_error", "stale_while_revalidate",
 		"stale_if_slow", "targeted", "heuristic_percent", "heuristic_max", "honour_request", "show_key", "max_object", "max_waiters",
-		"wait_timeout")
+		"wait_timeout", "pin")
 	o.Enum("profile", &p.Profile, "rfc9111", "cloudfront")
 	if p.Profile == "cloudfront" {
 		p.Targeted, p.HeuristicPercent, p.KeyCookies = nil, 0, &KeyPart{}
@@ -62,6 +62,7 @@ func readCachePolicy(c cursor) (CachePolicy, bool) {
 	o.Size("max_object", &p.MaxObject, 1, 1<<50)
 	o.Integer("max_waiters", &p.MaxWaiters, 1, 1_000_000)
 	o.Duration("wait_timeout", &p.WaitTimeout, time.Millisecond, time.Hour)
+	o.Boolean("pin", &p.Pin)
 	if key, found := o.Get("key"); found {
 		readKey(key, &p)
 	}
