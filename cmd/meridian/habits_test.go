@@ -6,12 +6,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/cache/key"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns"
 	"github.com/meridian-edge/meridian/edge"
@@ -34,6 +37,35 @@ func TestExplanationsWithoutAClientSayNobody(t *testing.T) {
 	printName(&out, &dns.Explanation{Name: "www.example.org.", Type: "A", Client: "invalid IP"})
 	if got := out.String(); strings.Count(got, "from nobody in particular\n") != 2 {
 		t.Errorf("printed %q", got)
+	}
+}
+
+// What is stored is told in the order in which it is looked at: key, response, freshness, then what came over it.
+func TestExplanationsOfTheCacheReadInOrder(t *testing.T) {
+	parts := []key.Part{{Name: "site", Value: "www"}, {Name: "scheme", Value: "https"}, {Name: "host", Value: "www.example.org"},
+		{Name: "port", Value: "8443"}, {Name: "path", Value: "/a"}, {Name: "query", Value: "?v=1"}, {Name: "accept-language", Value: "de"}}
+	c := cache.Explanation{
+		Decision: "answer from the store", Outcome: cache.Hit, Parts: parts, Stored: true, Variants: 2, Variant: "x-a 1", Status: 200, Bytes: 7,
+		Words: []string{"lifetime 1m0s from max-age"}, Purge: "purge 3", Encode: "encoded", Codings: []string{"br"},
+	}
+	want := []string{"answer from the store", "key: https://www.example.org:8443/a?v=1 of www", "key: accept-language = de",
+		"stored: status 200, 7 bytes, one of 2 variants", "variant: x-a 1", "lifetime 1m0s from max-age", "made stale: purge 3",
+		"coding: encoded; stored as br"}
+	if got := cacheLines(&c); !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	var out bytes.Buffer
+	printURL(&out, &proxy.Explanation{Method: "GET", URL: "http://a/", Cache: &c, Pool: "web"})
+	if !strings.Contains(out.String(), "steer     pool web, which is not asked now\n") {
+		t.Errorf("printed %q", out.String())
+	}
+	c = cache.Explanation{Decision: "fetch", Outcome: cache.Miss, Parts: parts[:6], Purge: "purge 3", Unshared: "private"}
+	want = []string{"fetch", want[1], "purged: purge 3", "remembered: private"}
+	if got := cacheLines(&c); !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if got := cacheLines(&cache.Explanation{Decision: "send to the origin", Reason: "method"}); !slices.Equal(got, []string{"send to the origin (method)"}) {
+		t.Errorf("got %q", got)
 	}
 }
 

@@ -5,9 +5,9 @@ import (
 	"io"
 	"net/netip"
 	"strings"
-	"time"
 
 	"github.com/meridian-edge/meridian/cache"
+	"github.com/meridian-edge/meridian/cache/key"
 	"github.com/meridian-edge/meridian/dns"
 	"github.com/meridian-edge/meridian/proxy"
 	"github.com/meridian-edge/meridian/steer"
@@ -50,7 +50,11 @@ func printURL(w io.Writer, e *proxy.Explanation) {
 	if e.Compress != "" {
 		line("compress", "%s", e.Compress)
 	}
-	line("steer", "pool %s", e.Pool)
+	unasked := ""
+	if e.Cache != nil && e.Cache.Outcome == cache.Hit {
+		unasked = ", which is not asked now"
+	}
+	line("steer", "pool %s%s", e.Pool, unasked)
 	printTrace(w, e.Trace)
 	for i, c := range e.Candidates {
 		note := ""
@@ -75,30 +79,48 @@ func cacheLines(c *cache.Explanation) []string {
 	if c.Reason != "" {
 		lines[0] += " (" + c.Reason + ")"
 	}
-	for _, p := range c.Parts {
+	add := func(name, text string) {
+		if text != "" {
+			lines = append(lines, name+": "+text)
+		}
+	}
+	lines = append(lines, keyLines(c.Parts)...)
+	if c.Stored {
+		add("stored", fmt.Sprintf("status %d, %d bytes", c.Status, c.Bytes))
+		if c.Variants > 1 {
+			lines[len(lines)-1] += fmt.Sprintf(", one of %d variants", c.Variants)
+		}
+	}
+	add("variant", c.Variant)
+	lines = append(lines, c.Words...) // how fresh it is
+	if c.Stored {
+		add("made stale", c.Purge)
+	} else {
+		add("purged", c.Purge)
+	}
+	add("remembered", c.Unshared)
+	if len(c.Codings) > 0 {
+		add("coding", c.Encode+"; stored as "+strings.Join(c.Codings, ", "))
+	} else {
+		add("coding", c.Encode)
+	}
+	return lines
+}
+
+// keyLines are the parts of a key: the URL as one, for it reads best so, then what is in the key besides.
+func keyLines(parts []key.Part) []string {
+	if len(parts) < key.URLParts {
+		return nil
+	}
+	site, scheme, host, port, path, query := parts[0].Value, parts[1].Value, parts[2].Value, parts[3].Value, parts[4].Value, parts[5].Value
+	if port != "" {
+		port = ":" + port
+	}
+	lines := []string{"key: " + scheme + "://" + host + port + path + query + " of " + site}
+	for _, p := range parts[key.URLParts:] {
 		lines = append(lines, fmt.Sprintf("key: %s = %s", p.Name, p.Value))
 	}
-	if c.Stored {
-		lines = append(lines, fmt.Sprintf("stored: status %d, %d bytes, age %s, ttl %s", c.Status, c.Bytes,
-			c.Age.Round(time.Second), c.TTL.Round(time.Second)))
-	}
-	if c.Encode != "" {
-		line := "coding: " + c.Encode
-		if len(c.Codings) > 0 {
-			line += "; stored as " + strings.Join(c.Codings, ", ")
-		}
-		lines = append(lines, line)
-	}
-	if c.Variant != "" {
-		lines = append(lines, "variant: "+c.Variant)
-	}
-	if c.Purge != "" {
-		lines = append(lines, "purged: "+c.Purge)
-	}
-	if c.Unshared != "" {
-		lines = append(lines, "remembered: "+c.Unshared)
-	}
-	return append(lines, c.Words...)
+	return lines
 }
 
 func first(i int, word string) string {
