@@ -83,3 +83,51 @@ func TestPrefetchesFillTheCache(t *testing.T) {
 		t.Errorf("after a restart the origin was asked %d times more", asked-urls)
 	}
 }
+
+// What a behavior pins outlasts any number of other objects; without pin it would not.
+func TestPinnedBehaviorsKeepWhatIsPrefetched(t *testing.T) {
+	body := strings.Repeat("x", 20_000)
+	o := newOrigin(t, "web", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=600")
+		_, _ = io.WriteString(w, body)
+	})
+	n := start(t, fill(`
+version: 1
+edge: {name: eu1}
+listeners: {http: ["127.0.0.1:0"]}
+cache: {memory: 2MiB}
+distributions:
+  www:
+    domains: [www.example.org]
+    origins: {web: {url: "http://ORIGIN0"}}
+    behaviors: [{path: "/pinned/*", cache: {pin: on}}, {path: "*"}]
+`, o))
+	prefetch := func(path string) string {
+		t.Helper()
+		v, err := n.Prefetch(t.Context(), "http://www.example.org"+path, nil)
+		p, ok := v.(proxy.Prefetched)
+		if err != nil || !ok {
+			t.Fatalf("%s: %v, %v", path, v, err)
+		}
+		return p.Result()
+	}
+	for i := range 10 {
+		prefetch(fmt.Sprintf("/pinned/%d", i))
+		prefetch(fmt.Sprintf("/other/%d", i))
+	}
+	for i := range 500 { // five times the memory
+		prefetch(fmt.Sprintf("/flood/%d", i))
+	}
+	others := 0
+	for i := range 10 {
+		if got := prefetch(fmt.Sprintf("/pinned/%d", i)); got != proxy.PrefetchFresh {
+			t.Errorf("/pinned/%d is %s", i, got)
+		}
+		if prefetch(fmt.Sprintf("/other/%d", i)) == proxy.PrefetchFresh {
+			others++
+		}
+	}
+	if others == 10 {
+		t.Error("nothing was evicted, so nothing was shown")
+	}
+}
