@@ -567,3 +567,31 @@ func (s *sender) ReadFrom(r io.Reader) (int64, error) {
 	s.sent += n
 	return n, err
 }
+
+// TestAStopWritesWhatIsQueued: also what was put before the folder was listed, so that a process that stops soon after its start loses nothing.
+func TestAStopWritesWhatIsQueued(t *testing.T) {
+	path := t.TempDir()
+	first, err := disk.Open(disk.Options{Path: path, Size: 1 << 20, Identity: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !first.Put(item(key("/a", ""), 1, "head", []byte("body"), func() {})) {
+		t.Fatal("not taken")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := first.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Close()
+	second, err := disk.Open(disk.Options{Path: path, Size: 1 << 20, Identity: "a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	found, err := second.Find(key("/a", ""))
+	if err != nil || len(found) != 1 || string(found[0].Meta()) != "head" {
+		t.Fatalf("%v, %v", found, err)
+	}
+	found[0].Close()
+}

@@ -22,7 +22,7 @@ func (t *Tier) Run(ctx context.Context) error {
 		}
 	})()
 	var wg sync.WaitGroup
-	wg.Go(func() { t.scan(ctx) })
+	wg.Go(func() { t.scan(limit) })
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for ctx.Err() == nil {
@@ -35,13 +35,32 @@ func (t *Tier) Run(ctx context.Context) error {
 		}
 	}
 	t.refuse()
+	t.awaitScan(limit)
 	t.turn(limit.Done())
+	cancel()
 	t.mu.Lock()
 	left := t.queue.clear()
 	t.mu.Unlock()
 	finish(left)
 	wg.Wait()
 	return nil
+}
+
+// awaitScan waits until everything is listed, if anything is to be written: nothing is before that.
+func (t *Tier) awaitScan(ctx context.Context) {
+	for {
+		t.mu.Lock()
+		wait := t.folder != nil && !t.complete && t.queue.len() > 0
+		t.mu.Unlock()
+		if !wait {
+			return
+		}
+		select {
+		case <-t.wake:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // refuse ends Put.
