@@ -26,8 +26,8 @@ func (s *Store) Preview(ctx context.Context, o purge.Order) (Receipt, error) {
 	return s.sweep(ctx, &o, false)
 }
 
-// Undo takes a soft purge back; see purge.Book.Undo.
-func (s *Store) Undo(id uint64) (purge.Order, error) { return s.book.Undo(id) }
+// Undo takes a soft purge back; see purge.Book.UndoAll.
+func (s *Store) Undo(id uint64) (purge.Order, error) { return s.book.UndoAll(id) }
 
 // Orders are the purges that are remembered, newest first, at most n of them.
 func (s *Store) Orders(n int) []purge.Order { return s.book.Orders(n) }

@@ -115,3 +115,29 @@ func TestAConfirmedResponseIsFreshAgain(t *testing.T) {
 	want(t, s, get("/"), o, "one", cache.Revalidated)
 	want(t, s, get("/"), o, "one", cache.Hit)
 }
+
+// TestTheNumberOfAPurgeUndoesIt: also where a URL stands for two, the host and the host with its port written out.
+func TestTheNumberOfAPurgeUndoesIt(t *testing.T) {
+	s, o := newStore(t, 16<<20), always("200 x | Cache-Control: max-age=600")
+	for _, port := range []string{"", ":80", ":443", ":8080"} {
+		req := request("GET http://example.org" + port + "/a")
+		serve(t, s, req, o)
+		canon := *req.Canon
+		if port == "" {
+			canon.Port = 80 // as a command has it that knows the scheme
+		}
+		r, err := s.Purge("web", &canon, req.Policy, true)
+		if err != nil || r.Objects == 0 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		if x := s.Explain(req); x.TTL > 0 {
+			t.Errorf("%q: fresh after a soft purge", port)
+		}
+		if _, err := s.Undo(r.ID); err != nil {
+			t.Fatal(err)
+		}
+		if x := s.Explain(req); x.TTL <= 0 {
+			t.Errorf("%q: stale after its undo: %s", port, x.Purge)
+		}
+	}
+}

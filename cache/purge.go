@@ -46,7 +46,7 @@ func (s *Store) Purge(site string, canon *httpwire.Canonical, policy *config.Cac
 		subject := g.subject(0, nil)
 		if !hosts[subject.Host] {
 			hosts[subject.Host] = true
-			o, err := s.book.Add(purge.Order{Kind: purge.URL, Site: site, Host: subject.Host, Value: subject.URL, Soft: soft})
+			o, err := s.book.Add(purge.Order{Kind: purge.URL, Site: site, Host: subject.Host, Value: subject.URL, Soft: soft, With: total.ID})
 			if err != nil {
 				return total, err
 			}

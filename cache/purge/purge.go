@@ -68,6 +68,8 @@ type Order struct {
 	// Soft means stale instead of gone: the response may still stand in while it is validated, or when the origin fails.
 	Soft   bool `json:"soft,omitempty"`
 	Undone bool `json:"undone,omitempty"`
+	// With is an earlier order that is one purge with this one: an undo of this one takes both back. 0: there is none.
+	With uint64 `json:"with,omitempty"`
 }
 
 func (o *Order) String() string {

@@ -28,6 +28,18 @@ func (b *Book) Undo(id uint64) (Order, error) {
 	return o, nil
 }
 
+// UndoAll is Undo of an order and of those that are one purge with it.
+func (b *Book) UndoAll(id uint64) (Order, error) {
+	first, err := b.Undo(id)
+	for o := first; err == nil && o.With != 0; {
+		if with, found := b.Order(o.With); !found || with.Undone {
+			break // it has been taken back by itself
+		}
+		o, err = b.Undo(o.With)
+	}
+	return first, err
+}
+
 // undoable returns an order that can be taken back.
 func (b *Book) undoable(id uint64) (Order, error) {
 	o, found := b.Order(id)
