@@ -7,7 +7,6 @@ import (
 	"github.com/meridian-edge/meridian/cache/encode"
 	"github.com/meridian-edge/meridian/cache/record"
 	"github.com/meridian-edge/meridian/cache/reply"
-	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
@@ -20,16 +19,15 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 	}
 	now := time.Now()
 	sh.mu.Lock()
-	if id, v, f := sh.fresh(req, w, key, hash, now); id != 0 {
+	if id, v, age, ttl := sh.fresh(req, w, key, hash, now); id != 0 {
 		p := sh.packed.At(id)
 		t := s.memory.Numbered(p.tenant)
 		sh.touchPacked(t, id, p, hash, req.Policy.Pin)
 		page := t.arenas[sh.number].Hold(p.ref)
 		sh.mu.Unlock()
-		result := Result{Outcome: Hit, Key: v.Key(), ShowKey: req.Policy.ShowKey}
-		result.TTL, result.Age = f.TTL(now), f.Age(now)
-		src := reply.Source{View: v, Page: page, Age: result.Age, Stored: true}
-		return s.reply(context.Background(), &result, req, w, src), result, true
+		result := Result{Outcome: Hit, Key: v.Key(), ShowKey: req.Policy.ShowKey, TTL: ttl, Age: age}
+		src := reply.Source{View: v, Page: page, Age: age, Stored: true}
+		return s.reply(context.Background(), &result, req, w, &src), result, true
 	}
 	g := sh.groups[string(key)]
 	if g == nil {
@@ -51,7 +49,7 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 
 // fresh finds a response at rest that answers a request as it is, with the shard's lock held; 0: there is none. Of several it is the one that
 // group.find would select.
-func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.Time) (id uint32, view record.View, f rules.Freshness) {
+func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.Time) (id uint32, view record.View, age, ttl time.Duration) {
 	var best uint32
 	for id := sh.packed.First(hash); id != 0; id = sh.packed.Next(id) {
 		p := sh.packed.At(id)
@@ -63,15 +61,22 @@ func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.
 		}
 	}
 	if best == 0 || !sh.stands(sh.packed.At(best), view) {
-		return 0, view, f
+		return 0, view, 0, 0
 	}
-	if f = view.Fresh(sh.store.epoch); !w.fits(&f, now) {
-		return 0, view, f
+	age, ttl, ok := view.Age(now.Sub(sh.store.epoch))
+	if !ok || w.ask != nil && !sh.satisfies(view, w, now) {
+		return 0, view, 0, 0
 	}
 	if req.Encode.On && req.Encode.Coding != encode.Identity && view.Mark() && view.Body(int(req.Encode.Coding)) == nil {
-		return 0, view, f // it is to be encoded first
+		return 0, view, 0, 0 // it is to be encoded first
 	}
-	return best, view, f
+	return best, view, age, ttl
+}
+
+// satisfies reports whether a response at rest is what a request wants that has wishes about freshness.
+func (sh *shard) satisfies(v record.View, w *wish, now time.Time) bool {
+	f := v.Fresh(sh.store.epoch)
+	return w.fits(&f, now)
 }
 
 // before reports whether a rather than b is selected when a request matches both.

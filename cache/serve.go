@@ -38,7 +38,7 @@ func (s *Store) Lookup(req *Request) (resp *httpwire.Response, result Result, ok
 }
 
 // keyBuffer is room for the key of an ordinary request on the stack.
-const keyBuffer = 512
+const keyBuffer = 256
 
 // action is what a decision tells to do.
 type action uint8

@@ -45,6 +45,14 @@ func (v View) Mark() bool { return v.b[atFlags]&flagMark != 0 }
 // Received orders the responses of one epoch by the time they came.
 func (v View) Received() int64 { return v.num64(atReceived) }
 
+// Age is the age (RFC 9111 §4.2.3) and TTL the freshness left at a time after the epoch; fresh says that the response may be used unasked. They
+// are what Fresh would say, for who wants no more.
+func (v View) Age(now time.Duration) (age, ttl time.Duration, fresh bool) {
+	age = time.Duration(v.num64(atAge)) + max(0, now-time.Duration(v.num64(atReceived)))
+	ttl = time.Duration(v.num64(atLifetime)) - age
+	return age, ttl, ttl > 0 && v.b[atFlags]&flagNoCache == 0
+}
+
 // Fresh is the freshness.
 func (v View) Fresh(epoch time.Time) rules.Freshness {
 	flags := v.b[atFlags]

@@ -1,7 +1,7 @@
 // Package reply makes the response to one request from a stored one: in full, a part or several parts of it (206, 416), its confirmation
 // (304), and in another coding.
 //
-//	resp, handle := maker.Make(ctx, &reply.Ask{Fields: request.Fields, Ranged: true}, reply.Source{...})
+//	resp, handle := maker.Make(ctx, &reply.Ask{Fields: request.Fields, Ranged: true}, &reply.Source{...})
 //	...                 // resp.Body is closed
 //	handle.Release()    // the memory of resp is another's now
 //
@@ -68,13 +68,14 @@ func (h *Handle) Release() {
 	if p.body.Reading() || !p.turn.CompareAndSwap(turn, turn+1) {
 		return
 	}
+	clear(p.fields[:min(len(p.resp.Fields), inlineFields)])
 	p.resp, p.body = httpwire.Response{}, body.Reader{}
-	clear(p.fields[:])
 	m.replies.Put(p)
 }
 
-// Make makes the response. The reference that the source comes with passes to it.
-func (m *Maker) Make(ctx context.Context, ask *Ask, src Source) (*httpwire.Response, Handle) {
+// Make makes the response. The reference that the source comes with passes to it; the source is
+// changed.
+func (m *Maker) Make(ctx context.Context, ask *Ask, src *Source) (*httpwire.Response, Handle) {
 	r, _ := m.replies.Get().(*reply)
 	if r == nil {
 		r = &reply{}
@@ -92,7 +93,7 @@ func (m *Maker) Make(ctx context.Context, ask *Ask, src Source) (*httpwire.Respo
 	if src.Stored || src.Aged {
 		resp.Fields.Add(httpwire.Age, strconv.FormatInt(int64(max(0, src.Age)/time.Second), 10))
 	}
-	r.fill(ctx, ask, &src)
+	r.fill(ctx, ask, src)
 	return resp, Handle{m, r, r.turn.Load()}
 }
 

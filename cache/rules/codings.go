@@ -29,6 +29,35 @@ func (c Codings) String() string { return codingNames[c&AllCodings] }
 // Accepted reads Accept-Encoding (RFC 9110 §12.5.3): which of the known codings have a weight above 0. present is false when there is no
 // such field: anything is acceptable then, but nothing was asked for.
 func Accepted(fields httpwire.Fields) (set Codings, present bool) {
+	first := -1
+	for i := range fields {
+		if fields[i].ID != httpwire.AcceptEncoding {
+			continue
+		}
+		if first >= 0 {
+			return accepted(fields)
+		}
+		first = i
+	}
+	if first < 0 {
+		return 0, false
+	}
+	// What browsers and tools send, without reading it again and again.
+	switch fields[first].Value {
+	case "gzip, deflate, br, zstd":
+		return AllCodings, true
+	case "gzip, deflate, br", "gzip, br", "br, gzip":
+		return Brotli | Gzip, true
+	case "gzip, deflate", "gzip":
+		return Gzip, true
+	case "identity":
+		return 0, true
+	}
+	return accepted(fields)
+}
+
+// accepted is Accepted for every value.
+func accepted(fields httpwire.Fields) (set Codings, present bool) {
 	var named, star Codings
 	for i := range fields {
 		if fields[i].ID != httpwire.AcceptEncoding {
