@@ -120,6 +120,9 @@ func TestTheDiskOutlivesTheProcess(t *testing.T) {
 	d.settled()
 	d.restart()
 	o.heads = nil
+	if x := d.store.Explain(get("/1000")); !x.Stored || x.Outcome != cache.Hit {
+		t.Errorf("explained as %+v", x)
+	}
 	for _, n := range bodies {
 		g := serve(t, d.store, get(fmt.Sprint("/", n)), o)
 		if g.err != nil || g.short != nil || g.result.Outcome != cache.Hit || g.body != string(pattern(n)) || g.resp.Length != int64(n) {

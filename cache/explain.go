@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -30,7 +31,7 @@ type Explanation struct {
 	Unshared string        `json:"unshared,omitempty"` // why the key's responses could not be shared a moment ago; empty: they could, or nothing is known
 }
 
-// Explain takes the decision that Serve would take, with the same code, and says what it is.
+// Explain takes the decision that Serve would take, with the same code, and says what it is. It may bring a response from the disk into memory.
 func (s *Store) Explain(req *Request) Explanation {
 	w, reason := readWish(req)
 	if reason != "" {
@@ -38,6 +39,7 @@ func (s *Store) Explain(req *Request) Explanation {
 	}
 	keyed := req.keyed()
 	k, url := keyed.Append(nil)
+	s.recall(context.Background(), req, k, url) // what is on the disk counts as what is in memory
 	now := time.Now()
 	x := Explanation{Key: string(k), Parts: key.Parts(string(k))}
 	if p, ok := s.passes.Peek(passKey(k, w.auth)); ok && now.Before(p.until) {

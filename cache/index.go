@@ -211,6 +211,14 @@ func (e *entry) Weigh() {
 	}
 }
 
+// bytes is what an entry takes on the tier that it is on, for receipts, with the shard's lock held.
+func (e *entry) bytes() int64 {
+	if e.object.Stored() {
+		return e.weight() + e.object.Size()
+	}
+	return e.weight()
+}
+
 // weight is what an entry counts in its order of eviction, with the shard's lock held.
 func (e *entry) weight() int64 {
 	n := e.object.Charged()

@@ -98,7 +98,7 @@ func (g *group) count(r *Receipt, hits func(*purge.Subject) bool) {
 	for _, e := range g.entries {
 		if subject := g.subject(e.head.born, e.head.tags); !e.dead.Load() && hits(&subject) {
 			r.Objects++
-			r.Bytes += e.weight()
+			r.Bytes += e.bytes()
 		}
 	}
 	for range g.fills {
@@ -139,7 +139,7 @@ func (sh *shard) clear(g *group, r *Receipt) {
 	for len(g.entries) > 0 {
 		e := g.entries[0]
 		r.Objects++
-		r.Bytes += e.weight()
+		r.Bytes += e.bytes()
 		e.dead.Store(true)
 		sh.remove(e)
 	}

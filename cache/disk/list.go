@@ -146,7 +146,7 @@ func (t *Tier) scanOnce(ctx context.Context) bool {
 	objects, bytes := t.index.len(), t.index.bytes()
 	t.mu.Unlock()
 	if same {
-		t.log.Info("disk cache listed", "objects", objects, "bytes", bytes, "took", took)
+		t.log.Info("disk cache listed", "objects", objects, "bytes", bytes, "took", took.Round(time.Millisecond).String())
 	}
 	t.poke()
 	return same
