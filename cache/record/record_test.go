@@ -3,6 +3,7 @@ package record_test
 import (
 	"bytes"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -204,12 +205,39 @@ func TestParseRefusesImpossibleNumbers(t *testing.T) {
 		"an age below 0":      func(r *record.Response) { r.Fresh.InitialAge = -1 },
 		"a window below 0":    func(r *record.Response) { r.Fresh.StaleIfError = -1 },
 		"a refresh below 0":   func(r *record.Response) { r.Fresh.StaleWhileRevalidate = -1 },
+		"an age beyond all":   func(r *record.Response) { r.Fresh.InitialAge = 2*rules.MaxDuration + 1 },
+		"an age without end":  func(r *record.Response) { r.Fresh.InitialAge = math.MaxInt64 },
+		"received long ago":   func(r *record.Response) { r.Fresh.Received = epoch.Add(-rules.MaxDuration - 1) },
+		"received before all": func(r *record.Response) { r.Fresh.Received = epoch.Add(math.MinInt64) },
 	} {
 		r := ordinary(epoch)
 		change(r)
 		if _, err := record.Parse(record.Append(nil, r, epoch, true)); !errors.Is(err, record.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// The oldest that a record may say it is has an age, which grows: a sum that overflows would be fresh for ever. What came with the largest
+// Age there is (RFC 9111 §1.2.2), and took its time to come, is read.
+func TestAgesDoNotOverflow(t *testing.T) {
+	epoch := time.Unix(0, 0)
+	r := ordinary(epoch)
+	r.Fresh.InitialAge, r.Fresh.Received = 2*rules.MaxDuration, epoch.Add(-rules.MaxDuration)
+	v, err := record.Parse(record.Append(nil, r, epoch, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, now := range []time.Time{epoch, time.Now(), epoch.Add(rules.MaxDuration)} {
+		if f := v.Fresh(epoch); f.Age(now) < r.Fresh.InitialAge || f.Fresh(now) {
+			t.Errorf("at %v: age %v, fresh %v", now, f.Age(now), f.Fresh(now))
+		}
+	}
+	asked := time.Now()
+	r.Fresh.Received = asked.Add(time.Minute)
+	r.Fresh.InitialAge = rules.Age(fields("Age: 99999999999"), asked, r.Fresh.Received)
+	if _, err := record.Parse(record.Append(nil, r, epoch, true)); err != nil || r.Fresh.InitialAge <= rules.MaxDuration {
+		t.Errorf("age %v: %v", r.Fresh.InitialAge, err)
 	}
 }
 
