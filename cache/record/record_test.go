@@ -172,6 +172,32 @@ func TestParseRefusesEveryTruncation(t *testing.T) {
 	}
 }
 
+// A head that is cut short anywhere is none even if its length says so, and so is one in which something is left, or a field is of no name.
+func TestParseReadsHeadsToTheirEnd(t *testing.T) {
+	epoch := time.Unix(0, 0)
+	for _, portable := range []bool{false, true} {
+		head := record.Trusted(record.Append(nil, ordinary(epoch), epoch, portable)).Head()
+		if _, err := record.Parse(mended(head)); err != nil {
+			t.Fatalf("the whole head: %v", err)
+		}
+		for n := range len(head) {
+			if _, err := record.Parse(mended(head[:n])); !errors.Is(err, record.ErrDamaged) {
+				t.Errorf("portable %v: %d of %d bytes are a head: %v", portable, n, len(head), err)
+			}
+		}
+		if _, err := record.Parse(mended(append(slices.Clone(head), 0))); !errors.Is(err, record.ErrDamaged) {
+			t.Errorf("portable %v: with a byte behind it: %v", portable, err)
+		}
+	}
+	b := record.Append(nil, &record.Response{Status: 200, Fields: fields("ETag: a")}, epoch, false)
+	for _, id := range []byte{0, 0xfe} {
+		b[len(b)-3] = id // before a length and a value, of a byte each
+		if _, err := record.Parse(b); !errors.Is(err, record.ErrDamaged) {
+			t.Errorf("a name of number %d: %v", id, err)
+		}
+	}
+}
+
 // Whatever bytes of a record are changed: it is refused, or it can be read through.
 func TestDamageIsRefusedOrReadable(t *testing.T) {
 	epoch := time.Unix(0, 0)
