@@ -53,6 +53,11 @@ func readable(t *testing.T, b []byte) {
 	if now := epoch.Add(rules.MaxDuration); r.Fresh.Age(now) < r.Fresh.InitialAge {
 		t.Errorf("of age %v at first, %v later", r.Fresh.InitialAge, r.Fresh.Age(now))
 	}
+	for _, after := range []time.Duration{0, time.Since(epoch), rules.MaxDuration} {
+		if d := ages(v, epoch, after); d != "" {
+			t.Error(d)
+		}
+	}
 	for _, request := range []httpwire.Fields{nil, asks} {
 		if v.Match(request) != r.Variant.Match(request) {
 			t.Errorf("%s does not match at rest as in use", r.Variant)

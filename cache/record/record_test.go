@@ -114,6 +114,21 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	})
 }
 
+// The age that is told without the freshness is the age, before the response came, while it is fresh, and afterwards.
+func TestAgeIsThatOfTheFreshness(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r, epoch := drawResponse(t)
+		v := record.Trusted(record.Append(nil, r, epoch, false))
+		came := time.Duration(v.Received())
+		end := came + max(0, r.Fresh.Lifetime-r.Fresh.InitialAge)
+		for _, after := range []time.Duration{0, came - 1, came, end - 1, end, end + 1, drawDuration(t, "now")} {
+			if d := ages(v, epoch, after); d != "" {
+				t.Fatalf("%v after the epoch, %v after it came: %s", after, after-came, d)
+			}
+		}
+	})
+}
+
 // The head is what comes before the bodies, and as long as that of a record without any.
 func TestHeadIsWithoutBodies(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -322,6 +337,11 @@ func TestHitsAllocateNothing(t *testing.T) {
 	free(t, "Fresh", func() {
 		if f := v.Fresh(epoch); f.Source != "max-age" {
 			t.Fatal(f)
+		}
+	})
+	free(t, "Age", func() {
+		if _, _, fresh := v.Age(time.Hour + time.Minute); !fresh {
+			t.Fatal("not fresh")
 		}
 	})
 	free(t, "the rest", func() {
