@@ -25,6 +25,9 @@ func TestAFileThatFailsNeverLooksWhole(t *testing.T) {
 			if err == nil || errors.Is(err, io.EOF) || !errors.Is(err, httpwire.ErrTruncated) || fault.As(err).Code != fault.Unexpected {
 				t.Errorf("%s, way %d: %v", name, way, err)
 			}
+			if name == "fails" && !errors.Is(err, errBroken) {
+				t.Errorf("way %d: it does not say why: %v", way, err)
+			}
 			if !bytes.Equal(got, text(70_000)[:len(got)]) || x.broken.Load() != 1 {
 				t.Errorf("%s, way %d: %d bytes, told %d times", name, way, len(got), x.broken.Load())
 			}
@@ -47,6 +50,9 @@ func TestAPartBeforeTheDamageIsServed(t *testing.T) {
 		r := attach(t.Context(), o, rules.Span{Start: 10, End: 60_000})
 		if got, err := consume(r, way); err != nil || !bytes.Equal(got, text(70_000)[10:60_000]) {
 			t.Errorf("way %d: %d bytes, %v", way, len(got), err)
+		}
+		if more, err := consume(r, way); len(more) != 0 || err != nil {
+			t.Errorf("way %d: then %d bytes, %v", way, len(more), err)
 		}
 		r.Close()
 	}

@@ -94,8 +94,9 @@ func TestTheWorstPageIsWasteful(t *testing.T) {
 	}
 	one, two := fill(1600, 16), fill(1600, 16)
 	a.Add(pages.New(1600, &account{}))
+	a.Alloc(1, 800-header)
 	if a.Wasteful() != 0 {
-		t.Error("full pages and an empty one are wasteful")
+		t.Error("full pages and one that is written are wasteful")
 	}
 	for i := range 3 {
 		a.Free(one[i])
@@ -122,6 +123,35 @@ func TestTheWorstPageIsWasteful(t *testing.T) {
 	held.Release()
 	if a.Wasteful() != second {
 		t.Error("a page that was held does not come first")
+	}
+	for i := range 3 {
+		a.Free(one[3+i])
+	}
+	if a.Wasteful() != first {
+		t.Error("the worst page does not come first if others follow it")
+	}
+}
+
+// Pages of which an eighth is free are not worth it, however many they are.
+func TestAnEighthIsNotWasteful(t *testing.T) {
+	var a pages.Arena
+	var refs []pages.Ref
+	for range 4 {
+		a.Add(pages.New(800, &account{}))
+		for range 8 {
+			ref, _ := a.Alloc(1, 100-header)
+			refs = append(refs, ref)
+		}
+	}
+	a.Add(pages.New(800, &account{}))
+	for i := range 4 {
+		a.Free(refs[8*i])
+	}
+	if a.Wasteful() != 0 {
+		t.Error("one record of eight is free in each, and one is wasteful")
+	}
+	if a.Free(refs[1]); a.Wasteful() == 0 {
+		t.Error("two records of eight are free in one, and it is not wasteful")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/record"
+	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
@@ -48,6 +49,14 @@ func readable(t *testing.T, b []byte) {
 	r := read(v, epoch)
 	if r.Fresh.Lifetime < 0 || r.Fresh.InitialAge < 0 || r.Total < 0 || len(v.Head()) > len(b) {
 		t.Errorf("%+v", r)
+	}
+	if now := epoch.Add(rules.MaxDuration); r.Fresh.Age(now) < r.Fresh.InitialAge {
+		t.Errorf("of age %v at first, %v later", r.Fresh.InitialAge, r.Fresh.Age(now))
+	}
+	for _, after := range []time.Duration{0, time.Since(epoch), rules.MaxDuration} {
+		if d := ages(v, epoch, after); d != "" {
+			t.Error(d)
+		}
 	}
 	for _, request := range []httpwire.Fields{nil, asks} {
 		if v.Match(request) != r.Variant.Match(request) {

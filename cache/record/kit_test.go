@@ -87,6 +87,16 @@ func differ(got, want *record.Response) string {
 	return ""
 }
 
+// ages says how the ages that a View tells by itself differ from those of its freshness; empty: in nothing.
+func ages(v record.View, epoch time.Time, after time.Duration) string {
+	f, now := v.Fresh(epoch), epoch.Add(after)
+	age, ttl, fresh := v.Age(after)
+	if age != f.Age(now) || ttl != f.TTL(now) || fresh != f.Fresh(now) {
+		return fmt.Sprintf("age %v, %v left, fresh %v; want %v, %v, %v", age, ttl, fresh, f.Age(now), f.TTL(now), f.Fresh(now))
+	}
+	return ""
+}
+
 // free fails a test if f allocates.
 func free(t *testing.T, what string, f func()) {
 	t.Helper()

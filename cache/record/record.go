@@ -167,9 +167,11 @@ func Parse(b []byte) (View, error) {
 	return v, nil
 }
 
-// timely reports whether no length of time is negative. A negative age would make a response fresh for longer than it is.
+// timely reports whether no length of time is negative, and no age will be for an overflow: a negative age would make a response fresh for
+// longer than it is. An initial age is little more than rules.MaxDuration; nothing was received as long as that before the epoch.
 func (v View) timely() bool {
-	return min(v.num64(atLifetime), v.num64(atAge), v.num64(atRefresh), v.num64(atError)) >= 0
+	return min(v.num64(atLifetime), v.num64(atAge), v.num64(atRefresh), v.num64(atError)) >= 0 &&
+		v.num64(atAge) <= 2*int64(rules.MaxDuration) && v.num64(atReceived) >= -int64(rules.MaxDuration)
 }
 
 // walk reports whether all strings of the head are within it, and nothing is left.

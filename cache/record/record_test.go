@@ -3,6 +3,7 @@ package record_test
 import (
 	"bytes"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +114,21 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	})
 }
 
+// The age that is told without the freshness is the age, before the response came, while it is fresh, and afterwards.
+func TestAgeIsThatOfTheFreshness(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r, epoch := drawResponse(t)
+		v := record.Trusted(record.Append(nil, r, epoch, false))
+		came := time.Duration(v.Received())
+		end := came + max(0, r.Fresh.Lifetime-r.Fresh.InitialAge)
+		for _, after := range []time.Duration{0, came - 1, came, end - 1, end, end + 1, drawDuration(t, "now")} {
+			if d := ages(v, epoch, after); d != "" {
+				t.Fatalf("%v after the epoch, %v after it came: %s", after, after-came, d)
+			}
+		}
+	})
+}
+
 // The head is what comes before the bodies, and as long as that of a record without any.
 func TestHeadIsWithoutBodies(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -171,6 +187,32 @@ func TestParseRefusesEveryTruncation(t *testing.T) {
 	}
 }
 
+// A head that is cut short anywhere is none even if its length says so, and so is one in which something is left, or a field is of no name.
+func TestParseReadsHeadsToTheirEnd(t *testing.T) {
+	epoch := time.Unix(0, 0)
+	for _, portable := range []bool{false, true} {
+		head := record.Trusted(record.Append(nil, ordinary(epoch), epoch, portable)).Head()
+		if _, err := record.Parse(mended(head)); err != nil {
+			t.Fatalf("the whole head: %v", err)
+		}
+		for n := range len(head) {
+			if _, err := record.Parse(mended(head[:n])); !errors.Is(err, record.ErrDamaged) {
+				t.Errorf("portable %v: %d of %d bytes are a head: %v", portable, n, len(head), err)
+			}
+		}
+		if _, err := record.Parse(mended(append(slices.Clone(head), 0))); !errors.Is(err, record.ErrDamaged) {
+			t.Errorf("portable %v: with a byte behind it: %v", portable, err)
+		}
+	}
+	b := record.Append(nil, &record.Response{Status: 200, Fields: fields("ETag: a")}, epoch, false)
+	for _, id := range []byte{0, 0xfe} {
+		b[len(b)-3] = id // before a length and a value, of a byte each
+		if _, err := record.Parse(b); !errors.Is(err, record.ErrDamaged) {
+			t.Errorf("a name of number %d: %v", id, err)
+		}
+	}
+}
+
 // Whatever bytes of a record are changed: it is refused, or it can be read through.
 func TestDamageIsRefusedOrReadable(t *testing.T) {
 	epoch := time.Unix(0, 0)
@@ -204,12 +246,39 @@ func TestParseRefusesImpossibleNumbers(t *testing.T) {
 		"an age below 0":      func(r *record.Response) { r.Fresh.InitialAge = -1 },
 		"a window below 0":    func(r *record.Response) { r.Fresh.StaleIfError = -1 },
 		"a refresh below 0":   func(r *record.Response) { r.Fresh.StaleWhileRevalidate = -1 },
+		"an age beyond all":   func(r *record.Response) { r.Fresh.InitialAge = 2*rules.MaxDuration + 1 },
+		"an age without end":  func(r *record.Response) { r.Fresh.InitialAge = math.MaxInt64 },
+		"received long ago":   func(r *record.Response) { r.Fresh.Received = epoch.Add(-rules.MaxDuration - 1) },
+		"received before all": func(r *record.Response) { r.Fresh.Received = epoch.Add(math.MinInt64) },
 	} {
 		r := ordinary(epoch)
 		change(r)
 		if _, err := record.Parse(record.Append(nil, r, epoch, true)); !errors.Is(err, record.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// The oldest that a record may say it is has an age, which grows: a sum that overflows would be fresh for ever. What came with the largest
+// Age there is (RFC 9111 §1.2.2), and took its time to come, is read.
+func TestAgesDoNotOverflow(t *testing.T) {
+	epoch := time.Unix(0, 0)
+	r := ordinary(epoch)
+	r.Fresh.InitialAge, r.Fresh.Received = 2*rules.MaxDuration, epoch.Add(-rules.MaxDuration)
+	v, err := record.Parse(record.Append(nil, r, epoch, true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, now := range []time.Time{epoch, time.Now(), epoch.Add(rules.MaxDuration)} {
+		if f := v.Fresh(epoch); f.Age(now) < r.Fresh.InitialAge || f.Fresh(now) {
+			t.Errorf("at %v: age %v, fresh %v", now, f.Age(now), f.Fresh(now))
+		}
+	}
+	asked := time.Now()
+	r.Fresh.Received = asked.Add(time.Minute)
+	r.Fresh.InitialAge = rules.Age(fields("Age: 99999999999"), asked, r.Fresh.Received)
+	if _, err := record.Parse(record.Append(nil, r, epoch, true)); err != nil || r.Fresh.InitialAge <= rules.MaxDuration {
+		t.Errorf("age %v: %v", r.Fresh.InitialAge, err)
 	}
 }
 
@@ -268,6 +337,11 @@ func TestHitsAllocateNothing(t *testing.T) {
 	free(t, "Fresh", func() {
 		if f := v.Fresh(epoch); f.Source != "max-age" {
 			t.Fatal(f)
+		}
+	})
+	free(t, "Age", func() {
+		if _, _, fresh := v.Age(time.Hour + time.Minute); !fresh {
+			t.Fatal("not fresh")
 		}
 	})
 	free(t, "the rest", func() {
