@@ -48,7 +48,7 @@ func (v View) Received() int64 { return v.num64(atReceived) }
 // Age is the age (RFC 9111 §4.2.3) and TTL the freshness left at a time after the epoch; fresh says that the response may be used unasked. They
 // are what Fresh would say, for who wants no more.
 func (v View) Age(now time.Duration) (age, ttl time.Duration, fresh bool) {
-	age = time.Duration(v.num64(atAge)) + max(0, now-time.Duration(v.num64(atReceived)))
+	age = time.Duration(v.num64(atAge)) + min(max(0, now-time.Duration(v.num64(atReceived))), rules.MaxDuration)
 	ttl = time.Duration(v.num64(atLifetime)) - age
 	return age, ttl, ttl > 0 && v.b[atFlags]&flagNoCache == 0
 }

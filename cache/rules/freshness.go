@@ -24,7 +24,7 @@ type Freshness struct {
 
 // Age is current_age (RFC 9111 §4.2.3).
 func (f *Freshness) Age(now time.Time) time.Duration {
-	return f.InitialAge + max(0, now.Sub(f.Received))
+	return f.InitialAge + min(max(0, now.Sub(f.Received)), MaxDuration)
 }
 
 // TTL is the freshness left, negative when stale.
