@@ -312,6 +312,9 @@ func (z *Zones) fromNode(c *Client, u *unit, n node, name []byte, owner int) (ne
 		if !r.Put(message.Answer, b.Records, owner, uint32(c.Random)) {
 			return nil, 0
 		}
+		if b.signatures.N > 0 && c.query.DO && !r.Put(message.Answer, b.signatures, owner, 0) {
+			return nil, 0
+		}
 		if !chase {
 			additional(r, u, b.extra)
 			return nil, 0

@@ -230,7 +230,7 @@ func (b *builder) writeNode(name []byte, items []item) {
 	u.arena = append(u.arena, make([]byte, setLen*len(items))...)
 	least := 1 << 16
 	for i := range items {
-		s := b.writeSet(u.setAt(n, i), n, &items[i])
+		s := b.writeSet(u.setAt(n, i), n, &items[i], items)
 		if s.flags&setIsTree == 0 && s.typ != 0 && int(s.size) < least {
 			least = int(s.size)
 			binary.LittleEndian.PutUint16(u.arena[n+nodeAny:], uint16(i))
@@ -261,7 +261,7 @@ func (b *builder) hides(items []item, n node, nameLen int) (flags byte, hidden n
 func (it *item) empty() bool { return it.src != nil && it.src.steered == nil && it.src.answer.N == 0 }
 
 // writeSet fills in the head of a set, at an offset, and appends its records.
-func (b *builder) writeSet(at uint32, owner node, it *item) set {
+func (b *builder) writeSet(at uint32, owner node, it *item, node []item) set {
 	u := b.u
 	s := set{typ: it.typ, at: uint32(len(u.arena))}
 	switch {
@@ -288,8 +288,12 @@ func (b *builder) writeSet(at uint32, owner node, it *item) set {
 		b.fault(errors.New("zone needs more than 4 GiB"))
 	}
 	s.size = uint16(len(u.arena) - int(s.at))
-	if s.n == 0 && s.flags&setIsTree == 0 {
+	switch {
+	case s.flags&setIsTree != 0:
+	case s.n == 0:
 		s.typ = 0 // the name is there, the type is not
+	case b.sign(s.typ, node):
+		s.flags |= setIsSigned
 	}
 	u.records += int(s.n)
 	h := u.arena[at : at+setLen]
@@ -303,6 +307,38 @@ func (b *builder) writeSet(at uint32, owner node, it *item) set {
 		b.links = append(b.links, link{set: at, owner: owner, cut: u.arena[owner+nodeFlags]&nodeCut != 0 && s.typ == dnswire.TypeNS})
 	}
 	return s
+}
+
+// sign appends the signatures of a type that a node has, and reports whether there are any.
+func (b *builder) sign(typ uint16, node []item) bool {
+	u := b.u
+	start, n := len(u.arena), 0
+	for i := range node {
+		it := &node[i]
+		if it.typ != mdns.TypeRRSIG || it.src != nil || typ == mdns.TypeRRSIG {
+			continue
+		}
+		for data := range it.set.RData() {
+			if len(data) < 2 || binary.BigEndian.Uint16(data) != typ { // the type covered (RFC 4034 section 3.1.1)
+				continue
+			}
+			if n++; n == 1 {
+				u.arena = append(u.arena, make([]byte, sigHeader)...)
+			}
+			u.arena = append(message.AppendHead(u.arena, it.typ, it.set.TTL, len(data)), data...)
+		}
+	}
+	size := len(u.arena) - start - sigHeader
+	switch {
+	case n == 0:
+		return false
+	case size > message.MaxRecords:
+		b.fault(fmt.Errorf("%s %s: signatures need more than %d octets", zone.NameText(b.name), mdns.Type(typ), message.MaxRecords))
+		return false
+	}
+	binary.LittleEndian.PutUint16(u.arena[start:], uint16(n))
+	binary.LittleEndian.PutUint16(u.arena[start+2:], uint16(size))
+	return true
 }
 
 func hasTargets(typ uint16) bool {

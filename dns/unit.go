@@ -21,7 +21,7 @@ import (
 //	length of the name (1), flags (1), number of sets (2), ref (4), index of the set for ANY (2), index of the CNAME (2)
 //	the name in wire form, lower case
 //	for each set: type (2), records (2), octets (2), flags (2), offset of its wire form (4), extras or index in steered (4)
-//	the sets' records
+//	the sets' records, and after those of a signed set its signatures: records (2), octets (2), their wire form
 type unit struct {
 	name    string // as in the configuration
 	apexLen int    // of the name in wire form
@@ -54,6 +54,8 @@ const (
 	noSet       = 0xFFFF
 	arenaStart  = 4 // so that no node is at 0
 	setIsTree   = 1 // a policy picks the answer: extra is an index in steered
+	setIsSigned = 2 // its signatures (RRSIG) follow its records
+	sigHeader   = 4 // records (2), octets (2)
 	extraHeader = 6 // records (2), octets (2), required (2)
 )
 
@@ -91,7 +93,8 @@ type leaf struct {
 type blob struct {
 	message.Records
 	extra uint32 // offset of the additional records that go with it; 0: none
-	// Signatures and their DO variant go here once zones are signed.
+	// signatures go with the answer to who sets the DO bit (RFC 4035 section 3.1.1): those that the zone's data has. Nothing is signed here yet.
+	signatures message.Records
 }
 
 // node is the offset of a node in its unit's arena; 0: none.
@@ -145,7 +148,14 @@ func (u *unit) special(n node, offset node) set {
 
 // static is the answer of a set that no policy picks.
 func (u *unit) static(s set) blob {
-	return blob{Records: message.Records{Wire: u.arena[s.at : s.at+uint32(s.size)], N: int(s.n)}, extra: s.extra}
+	b := blob{Records: message.Records{Wire: u.arena[s.at : s.at+uint32(s.size)], N: int(s.n)}, extra: s.extra}
+	if s.flags&setIsSigned != 0 {
+		at := s.at + uint32(s.size)
+		head := u.arena[at : at+sigHeader]
+		b.signatures.N = int(binary.LittleEndian.Uint16(head))
+		b.signatures.Wire = u.arena[at+sigHeader : at+sigHeader+uint32(binary.LittleEndian.Uint16(head[2:]))]
+	}
+	return b
 }
 
 // get returns the node with exactly this name, or 0.

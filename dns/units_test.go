@@ -263,6 +263,52 @@ func TestEmptyDataAndForeignTypes(t *testing.T) {
 	}
 }
 
+// TestSignaturesGoToWhoWantsThem: those that a zone's data has go with the set they cover when the DO bit is set, and not otherwise (RFC 4035
+// section 3.1.1); an answer that has no room for them is truncated.
+func TestSignaturesGoToWhoWantsThem(t *testing.T) {
+	const sig = " 8 3 300 20300101000000 20200101000000 1 example.org. "
+	z := withData(t, dns.Deps{}, map[string]*zone.Data{"example.org.": dataOf(t, "example.org.",
+		"a A 192.0.2.1\na RRSIG A"+sig+"AAAA\na RRSIG TXT"+sig+"BBBB\na TXT x\na MX 1 a\n"+
+			"c CNAME a\nc RRSIG CNAME"+sig+"CCCC\n*.w A 192.0.2.2\n*.w RRSIG A"+sig+"DDDD\n"+
+			"big A 192.0.2.3\nbig RRSIG A"+sig+strings.Repeat("AAAA", 400)+"\n")})
+	do := func(m *mdns.Msg) { m.SetEdns0(1232, true) }
+	for _, test := range []struct {
+		name  string
+		qtype uint16
+		want  []string // of the answer, with DO
+	}{
+		{"a.example.org.", mdns.TypeA, []string{"A", "RRSIG A AAAA"}},
+		{"a.example.org.", mdns.TypeTXT, []string{"TXT", "RRSIG TXT BBBB"}},
+		{"a.example.org.", mdns.TypeMX, []string{"MX"}},
+		{"c.example.org.", mdns.TypeA, []string{"CNAME", "RRSIG CNAME CCCC", "A", "RRSIG A AAAA"}},
+		{"x.w.example.org.", mdns.TypeA, []string{"A", "RRSIG A DDDD"}},
+	} {
+		m := ask(t, z, test.name, test.qtype, do)
+		var got []string
+		for _, rr := range m.Answer {
+			if s, ok := rr.(*mdns.RRSIG); ok {
+				got = append(got, "RRSIG "+mdns.Type(s.TypeCovered).String()+" "+s.Signature)
+			} else {
+				got = append(got, mdns.Type(rr.Header().Rrtype).String())
+			}
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s %s: %q", test.name, mdns.Type(test.qtype), got)
+		}
+		for _, rr := range ask(t, z, test.name, test.qtype).Answer {
+			if rr.Header().Rrtype == mdns.TypeRRSIG {
+				t.Errorf("%s: %s without DO", test.name, rr)
+			}
+		}
+	}
+	if m := ask(t, z, "big.example.org.", mdns.TypeA, do); !m.Truncated {
+		t.Error(render(m))
+	}
+	if m := ask(t, z, "big.example.org.", mdns.TypeA); m.Truncated || len(m.Answer) != 1 {
+		t.Error(render(m))
+	}
+}
+
 func TestHandoverMarksWhatIsNoPlainQuery(t *testing.T) {
 	z := simpleZones(t, "www 60 A 192.0.2.1")
 	for _, test := range []struct {
