@@ -109,9 +109,11 @@ func parseSpec(spec string, size int64) (span Span, ok bool) {
 	return Span{start, end}, true
 }
 
-// parsePos reads a position; one that is too large is past every body.
+// maxPos is past every body.
+const maxPos = 1 << 58
+
+// parsePos reads a position; one that is too large is maxPos.
 func parsePos(s string) (int64, bool) {
-	const most = 1 << 62
 	if s == "" {
 		return 0, false
 	}
@@ -120,9 +122,7 @@ func parsePos(s string) (int64, bool) {
 		if s[i] < '0' || s[i] > '9' {
 			return 0, false
 		}
-		if n = n*10 + int64(s[i]-'0'); n > most/16 {
-			n = most / 16
-		}
+		n = min(n*10+int64(s[i]-'0'), maxPos)
 	}
 	return n, true
 }

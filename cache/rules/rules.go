@@ -24,9 +24,13 @@ const (
 	selectorCost = 64 // bytes of a selector in memory, its strings not counted
 )
 
-// The reasons a Verdict gives for not storing. They are part of the log format.
+// The reasons a Verdict gives for not storing, and a Wish for not asking the store. They are part of the log format.
 const (
+	ReasonOff           = "off"              // the policy stores nothing
 	ReasonMethod        = "method"           // not GET or HEAD
+	ReasonBody          = "request body"     // GET with a body (attack row C02)
+	ReasonPrecondition  = "precondition"     // If-Match or If-Unmodified-Since
+	ReasonUpgrade       = "upgrade"          // the connection is to change protocol
 	ReasonRequest       = "request no-store" // the client's no-store
 	ReasonStatus        = "status"           // a status that is not stored
 	ReasonNoStore       = "no-store"

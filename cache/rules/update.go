@@ -71,3 +71,12 @@ func hasField(fields httpwire.Fields, like *httpwire.Field) bool {
 	}
 	return false
 }
+
+// WithAge adds the Age of a message to fields that have none, for the arithmetic.
+func WithAge(fields, message httpwire.Fields) httpwire.Fields {
+	if age, ok := message.Get(httpwire.Age); ok {
+		fields = slices.Clone(fields)
+		fields.Add(httpwire.Age, age)
+	}
+	return fields
+}

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/binary"
+	"hash/fnv"
 
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -115,4 +116,11 @@ func count(b []byte) (n int, rest []byte, ok bool) {
 		return 0, nil, false
 	}
 	return int(v), b[k:], true
+}
+
+// VariantID tells the variants of one key apart on the disk. Two that share a number push each other out.
+func VariantID(v Variant) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(AppendVariant(nil, v))
+	return h.Sum64()
 }

@@ -42,6 +42,7 @@ var floors = []struct {
 	{2, "cache/disk"},
 	{2, "cache/purge"},
 	{2, "cache/byteranges"},
+	{2, "cache/slice"},
 	{2, "healthcheck"},
 	{2, "healthcheck/probe"},
 	{2, "healthcheck/quorum"},
@@ -116,6 +117,7 @@ var unsafeAllowed = map[string]bool{
 // takes none: such a type lives no longer than the call that made it.
 var contextAllowed = map[string]bool{
 	"cache/body.Reader":         true,
+	"cache/slice.Body":          true,
 	"proxy/origin.responseBody": true,
 	"proxy/origin.call":         true, // one Do on its way through its steps, as http.Request is one request
 }

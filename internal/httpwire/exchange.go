@@ -3,9 +3,12 @@ package httpwire
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"time"
+
+	"github.com/meridian-edge/meridian/internal/fault"
 )
 
 // Proto is the version of HTTP a request came in.
@@ -100,3 +103,11 @@ type Body interface {
 
 // ErrTruncated is returned by a Body whose source ended before the message was complete.
 var ErrTruncated = errors.New("message body ended early")
+
+// Truncated is the error that readers get of an origin's body that broke off because of err, which is not nil. It wraps ErrTruncated, and is a fault.
+func Truncated(err error) error {
+	if !errors.Is(err, ErrTruncated) {
+		err = fmt.Errorf("%w: %w", ErrTruncated, err)
+	}
+	return fault.New(fault.OriginAborted, err)
+}
