@@ -8,8 +8,8 @@
 //
 // Final responses to GET with explicit freshness (s-maxage, max-age, Expires; of CDN-Cache-Control before all others) or, with a
 // heuristically cacheable status or public, where the policy or Last-Modified gives one. Never: 206, 304 and 416, private and no-store,
-// Set-Cookie, Vary: *, and responses to Authorization without public, s-maxage or must-revalidate. Only whole objects are stored; ranges
-// are cut from them.
+// Set-Cookie, Vary: *, and responses to Authorization without public, s-maxage or must-revalidate. Small objects are stored whole, large ones
+// in slices that are fetched as they are wanted; ranges are cut from both.
 //
 // # Choices where the RFC leaves one
 //
@@ -120,6 +120,7 @@ type Store struct {
 	scratch   sync.Pool   // of *[]byte
 	epoch     time.Time   // of the times in records
 	replies   reply.Maker
+	streams   sync.Map // *slice.Window of what is cut into slices, by their key
 
 	memory *quota.Ledger[*tenant]
 

@@ -3,13 +3,11 @@ package cache
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/cache/rules"
-	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
@@ -18,7 +16,7 @@ func (f *fill) fill(ctx context.Context, resp *httpwire.Response, e *entry) {
 	o := e.object
 	err := f.pump(ctx, resp.Body, o)
 	if err != nil {
-		err = truncated(err)
+		err = httpwire.Truncated(err)
 	}
 	written := o.Size()
 	f.settle(e, err)
@@ -53,14 +51,6 @@ func (f *fill) settle(e *entry, err error) {
 	f.unlist()
 	sh.mu.Unlock()
 	f.store.metrics.fills.WithLabelValues(result).Inc()
-}
-
-// truncated is the error that readers of a broken body get. It is never io.EOF.
-func truncated(err error) error {
-	if !errors.Is(err, httpwire.ErrTruncated) {
-		err = fmt.Errorf("%w: %w", httpwire.ErrTruncated, err)
-	}
-	return fault.New(fault.OriginAborted, err)
 }
 
 // pump reads body into o until it ends. Only io.EOF at the announced length is a good end.

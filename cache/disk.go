@@ -2,8 +2,8 @@ package cache
 
 import (
 	"context"
-	"hash/fnv"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,16 +28,12 @@ var diskEpoch = time.Unix(0, 0)
 // diskKey is the key of a group on the disk.
 func (g *group) diskKey() disk.Key { return disk.Key{Text: g.key, URL: g.url} }
 
-// variantID tells the variants of one key apart on the disk. Two that share a number push each other out.
-func variantID(v rules.Variant) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write(rules.AppendVariant(nil, v))
-	return h.Sum64()
-}
-
 // meta is an entry's head as it is on the disk.
 func (e *entry) meta() []byte {
 	r := e.recorded()
+	if e.head.total > 0 {
+		r.Fields = append(slices.Clone(r.Fields), httpwire.Field{ID: httpwire.ContentLength, Name: "Content-Length", Value: strconv.FormatInt(e.head.total, 10)})
+	}
 	return record.Append(nil, &r, diskEpoch, true)
 }
 
@@ -50,7 +46,7 @@ func (e *entry) keep() {
 	}
 	o := e.object
 	o.Hold()
-	if !d.Put(disk.Item{Key: e.group.diskKey(), Variant: variantID(e.variant), Meta: e.meta(), Size: o.Size(), Body: o.From, Done: o.Release}) {
+	if !d.Put(disk.Item{Key: e.group.diskKey(), Variant: rules.VariantID(e.variant), Meta: e.meta(), Size: o.Size(), Body: o.From, Done: o.Release}) {
 		o.Release()
 	}
 }
@@ -61,7 +57,7 @@ func (e *entry) forgetKept() {
 		if r := e.group.shard.recalling[e.group.key]; r != nil {
 			r.outdated = true
 		}
-		d.Forget(e.group.diskKey(), variantID(e.variant))
+		d.Forget(e.group.diskKey(), rules.VariantID(e.variant))
 	}
 }
 
@@ -96,8 +92,8 @@ func (e *entry) rewriteKept(was rules.Variant) {
 	if d == nil {
 		return
 	}
-	id := variantID(e.variant)
-	if old := variantID(was); old != id {
+	id := rules.VariantID(e.variant)
+	if old := rules.VariantID(was); old != id {
 		d.Forget(e.group.diskKey(), old)
 		return
 	}
@@ -164,6 +160,10 @@ func (s *Store) bring(sh *shard, site string, pin bool, f *disk.Object, look *re
 	}
 	h := &head{status: v.Status(), fields: v.AppendFields(nil).Clone(), fresh: v.Fresh(diskEpoch), aged: v.Aged(), born: v.Born(), tags: cloneAll(v.Tags())}
 	h.fresh.Source = strings.Clone(h.fresh.Source)
+	if length, ok := h.fields.Get(httpwire.ContentLength); ok { // of a base; no other head has it
+		h.total, _ = strconv.ParseInt(length, 10, 64)
+		h.fields.Del(httpwire.ContentLength)
+	}
 	if now := time.Now(); h.fresh.Received.After(now.Add(clockSlack)) {
 		h.fresh.InitialAge = max(h.fresh.InitialAge, h.fresh.Lifetime) // the clock was set back: nobody knows how old it is
 	}
@@ -183,7 +183,7 @@ func (s *Store) bring(sh *shard, site string, pin bool, f *disk.Object, look *re
 		return false
 	}
 	e.group = sh.group([]byte(f.Key().Text), f.Key().URL)
-	if slices.ContainsFunc(e.group.entries, func(o *entry) bool { return variantID(o.variant) == f.Variant() }) || len(e.group.entries) == maxVariants {
+	if slices.ContainsFunc(e.group.entries, func(o *entry) bool { return rules.VariantID(o.variant) == f.Variant() }) || len(e.group.entries) == maxVariants {
 		defer e.object.Release()
 		return false
 	}
@@ -257,10 +257,10 @@ func (s *Store) inMemory(k disk.Key, variant uint64) bool {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if g := sh.groups[k.Text]; g != nil {
-		return slices.ContainsFunc(g.entries, func(e *entry) bool { return variantID(e.variant) == variant })
+		return slices.ContainsFunc(g.entries, func(e *entry) bool { return rules.VariantID(e.variant) == variant })
 	}
 	for id := sh.packed.First(s.hash([]byte(k.Text))); id != 0; id = sh.packed.Next(id) {
-		if v := sh.view(sh.packed.At(id)); v.Key() == k.Text && variantID(v.Variant()) == variant {
+		if v := sh.view(sh.packed.At(id)); v.Key() == k.Text && rules.VariantID(v.Variant()) == variant {
 			return true
 		}
 	}

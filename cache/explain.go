@@ -42,7 +42,7 @@ func (s *Store) Explain(req *Request) Explanation {
 	s.recall(context.Background(), req, k, url) // what is on the disk counts as what is in memory
 	now := time.Now()
 	x := Explanation{Key: string(k), Parts: key.Parts(string(k))}
-	if p, ok := s.passes.Peek(passKey(k, w.auth)); ok && now.Before(p.until) {
+	if p, ok := s.passes.Peek(passKey(k, w.Auth)); ok && now.Before(p.until) {
 		if x.Unshared = p.reason; p.solo {
 			x.Unshared = "validated on every use"
 		}
@@ -61,11 +61,11 @@ func (s *Store) Explain(req *Request) Explanation {
 		x.Variants, x.Filling = len(g.entries), len(g.fills)
 	}
 	if e := d.entry; e != nil {
-		x.Stored, x.Variant, x.Status, x.Bytes = true, e.variant.String(), e.head.status, e.object.Length()
+		x.Stored, x.Variant, x.Status, x.Bytes = true, e.variant.String(), e.head.status, e.head.length(e.object)
 		x.Age, x.TTL = e.freshness().Age(now), e.freshness().TTL(now)
 		x.Codings = e.object.Codings()
 		if req.Encode.On {
-			x.Encode = encode.Describe(encode.Judge(e.head.status, e.head.fields, e.object.Length()))
+			x.Encode = encode.Describe(encode.Judge(e.head.status, e.head.fields, e.head.length(e.object)))
 		}
 		x.Words = e.freshness().Words(now)
 	}

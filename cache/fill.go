@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/body"
+	"github.com/meridian-edge/meridian/cache/reply"
 	"github.com/meridian-edge/meridian/cache/rules"
+	"github.com/meridian-edge/meridian/cache/slice"
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -31,8 +33,10 @@ type fill struct {
 	sent       httpwire.Head      // detached; validators are added for the fetch only
 	policy     config.CachePolicy // a copy: the fill may outlive the generation it came from
 	auth       bool
-	solo       bool // nobody joins
-	background bool // nobody leads
+	solo       bool          // nobody joins
+	background bool          // nobody leads
+	ask        *ask          // a part that is asked for; nil: the whole
+	window     *slice.Window // of the body that is cut into slices; nil: none. Set before ready is closed
 	old        *entry
 	oldHead    *head  // old's when the fill started
 	born       uint64 // the number of purges then
@@ -60,6 +64,7 @@ type answer struct {
 	confirmed bool // 304: object is the stored one
 	stale     bool // the origin failed, and the old entry stands in
 	released  bool // everybody is to look again
+	passed    bool // the leader sends its own request
 	status    int  // the origin's; 0: none
 	reason    string
 	err       error
@@ -70,9 +75,16 @@ type answer struct {
 func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d *decision) (*fill, context.Context) {
 	keyed := req.keyed()
 	f := &fill{
-		store: s, group: g, tenant: s.memory.Of(req.Site), sent: keyed.Fetch(), policy: *req.Policy, auth: w.auth, solo: d.act == actSolo,
+		store: s, group: g, tenant: s.memory.Of(req.Site), sent: keyed.Fetch(), policy: *req.Policy, auth: w.Auth, solo: d.act == actSolo,
 		background: d.act == actStale, old: d.entry, ready: make(chan struct{}), began: time.Now(),
+		ask: newAsk(req, w, d.entry),
 	}
+	return f.enlist(ctx)
+}
+
+// enlist puts a new fill into its group, as newFill says.
+func (f *fill) enlist(ctx context.Context) (*fill, context.Context) {
+	s, g := f.store, f.group
 	f.version = s.book.Version() // before born: a purge between the two is weighed again, not missed
 	f.born = s.book.Current()
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -102,13 +114,13 @@ func (s *Store) newFill(ctx context.Context, g *group, req *Request, w *wish, d 
 // joinable finds a fill that a request may wait for or read from, with the shard's lock held.
 func (g *group) joinable(fields httpwire.Fields, w *wish, now time.Time) *fill {
 	for _, f := range slices.Backward(g.fills) {
-		if f.solo || f.auth != w.auth || f.outdated() {
+		if f.solo || f.auth != w.Auth || f.outdated() {
 			continue
 		}
 		select {
 		case <-f.ready:
 			a := &f.answer
-			if a.shared && a.variant.Match(fields) && w.fits(&a.head.fresh, now) {
+			if a.shared && a.variant.Match(fields) && w.Fits(&a.head.fresh, now) {
 				return f
 			}
 		default:
@@ -172,7 +184,7 @@ func (f *fill) publish(a answer) {
 	if a.object != nil {
 		f.group.vary = a.variant
 	}
-	if a.object == nil || a.confirmed {
+	if a.object == nil || a.confirmed || a.head.total > 0 {
 		f.unlist()
 	}
 	close(f.ready)
@@ -203,6 +215,9 @@ func (f *fill) leave() {
 		case <-f.ready:
 			if o := f.answer.object; o != nil {
 				o.Moved()
+			}
+			if f.window != nil {
+				f.window.Poke()
 			}
 		default:
 			if n == 1 && f.purged.Load() {
@@ -249,11 +264,15 @@ func (f *fill) lead(ctx context.Context, req *Request, w *wish, result Result) (
 	if a.err != nil {
 		return nil, result, a.err
 	}
+	if a.passed {
+		result.Outcome = Bypass
+		return f.store.pass(ctx, req, w.origin, result)
+	}
 	f.mu.Lock()
 	resp := f.direct
 	f.direct = nil
 	f.mu.Unlock()
-	unbind(ctx, resp, f.cancel)
+	reply.Own(ctx, resp, f.cancel)
 	return resp, result, nil
 }
 
@@ -308,8 +327,7 @@ func (f *fill) take(ctx context.Context, req *Request, w *wish, result Result) (
 	result.TTL, result.Age = src.head.fresh.TTL(now), src.head.fresh.Age(now)
 	src.age = result.Age
 	src.object.Hold()
-	resp := f.store.respond(ctx, &result, req, w, src)
-	return resp, result, nil
+	return f.store.answer(ctx, result, req, w, src)
 }
 
 // abandon is called when the leader goes before the answer: a response that was for it alone is given up.
@@ -321,7 +339,7 @@ func (f *fill) abandon() {
 	f.mu.Unlock()
 	if resp != nil {
 		f.cancel()
-		discard(resp)
+		reply.Discard(resp)
 	}
 }
 

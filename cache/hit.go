@@ -35,7 +35,7 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 		return nil, Result{}, false
 	}
 	e := g.find(req.Head.Fields)
-	if e == nil || !w.fits(e.freshness(), now) {
+	if e == nil || e.head.total > 0 || !w.Fits(e.freshness(), now) {
 		sh.mu.Unlock()
 		return nil, Result{}, false
 	}
@@ -64,7 +64,7 @@ func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.
 		return 0, view, 0, 0
 	}
 	age, ttl, ok := view.Age(now.Sub(sh.store.epoch))
-	if !ok || w.ask != nil && !sh.satisfies(view, w, now) {
+	if !ok || w.Ask != nil && !sh.satisfies(view, w, now) {
 		return 0, view, 0, 0
 	}
 	if req.Encode.On && req.Encode.Coding != encode.Identity && view.Mark() && view.Body(int(req.Encode.Coding)) == nil {
@@ -76,7 +76,7 @@ func (sh *shard) fresh(req *Request, w *wish, key []byte, hash uint64, now time.
 // satisfies reports whether a response at rest is what a request wants that has wishes about freshness.
 func (sh *shard) satisfies(v record.View, w *wish, now time.Time) bool {
 	f := v.Fresh(sh.store.epoch)
-	return w.fits(&f, now)
+	return w.Fits(&f, now)
 }
 
 // before reports whether a rather than b is selected when a request matches both.

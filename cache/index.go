@@ -28,6 +28,7 @@ type head struct {
 	aged   bool     // came with an Age: a cache behind this one had it
 	born   uint64   // the number of purges when its fetch began
 	tags   []string // lower case
+	total  int64    // bytes of the whole body, which is kept in slices; 0: it is kept in one piece
 }
 
 func (h *head) cost(key string, v rules.Variant) int64 {

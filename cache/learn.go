@@ -15,14 +15,14 @@ func (s *Store) learn(e *entry, req *Request, in arrival) {
 	sh.mu.Lock()
 	stored := e.head
 	sh.mu.Unlock()
-	if !rules.Describes(in.resp.Fields, in.resp.Length, stored.fields, e.object.Length()) {
+	if !rules.Describes(in.resp.Fields, in.resp.Length, stored.fields, stored.length(e.object)) {
 		s.forget(e)
 		return
 	}
 	fields := rules.Update(stored.fields, in.resp.Fields, in.received)
 	get := *req.Head
 	get.Method = "GET"
-	v := rules.Storable(&rules.Candidate{Request: &get, Status: stored.status, Fields: withAge(fields, in.resp.Fields), Policy: req.Policy,
+	v := rules.Storable(&rules.Candidate{Request: &get, Status: stored.status, Fields: rules.WithAge(fields, in.resp.Fields), Policy: req.Policy,
 		Requested: in.requested, Received: in.received})
 	if !v.Store {
 		s.forget(e)
@@ -31,7 +31,8 @@ func (s *Store) learn(e *entry, req *Request, in arrival) {
 	if len(v.Hidden) > 0 {
 		fields = rules.Update(stored.fields, in.resp.Fields, in.received, v.Hidden...)
 	}
-	h := &head{status: stored.status, fields: fields, fresh: v.Fresh, aged: in.resp.Fields.Has(httpwire.Age), born: stored.born, tags: stored.tags}
+	h := &head{status: stored.status, fields: fields, fresh: v.Fresh, aged: in.resp.Fields.Has(httpwire.Age), born: stored.born, tags: stored.tags,
+		total: stored.total}
 	variant := rules.Variant(nil)
 	if !rules.CloudFront(req.Policy) {
 		variant = rules.NewVariant(req.Head.Fields, fields)

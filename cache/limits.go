@@ -26,5 +26,7 @@ const (
 	maxIdleReads   = 100              // reads without a byte or an error before a body counts as broken
 	passTTL        = 5 * time.Second  // how long a key is remembered as not shareable
 	errorPassTTL   = time.Second      // the same after an error status, which an attacker can provoke
+	rangePassTTL   = time.Minute      // how long a key is remembered as one whose parts cannot be stored
+	sliceAbove     = 8 << 20          // bytes above which a body that comes whole is cut into slices, or maxObject if that is less
 	refreshBackoff = time.Second      // between background refreshes of one object that fail
 )

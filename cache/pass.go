@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/meridian-edge/meridian/cache/body"
+	"github.com/meridian-edge/meridian/cache/reply"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
@@ -75,34 +75,18 @@ func (s *Store) passOrStale(ctx context.Context, req *Request, w *wish, origin O
 		return resp, result, err
 	}
 	now := time.Now()
-	if w.head && err == nil && resp.Status == 200 && src.head.status == 200 {
+	if w.Head && err == nil && resp.Status == 200 && src.head.status == 200 {
 		s.learn(e, req, arrival{resp: resp, requested: start, received: now})
 	}
-	if (err == nil && !serverError(resp.Status)) || e.gone(src.head) || !src.head.fresh.Fallback(now) || ctx.Err() != nil {
+	if (err == nil && !rules.ServerError(resp.Status)) || e.gone(src.head) || !src.head.fresh.Fallback(now) || ctx.Err() != nil {
 		src.object.Release()
 		return resp, result, err
 	}
 	if err == nil {
-		discard(resp)
+		reply.Discard(resp)
 	}
 	result.Outcome, result.Reason = Stale, ReasonError
 	result.TTL, result.Age = src.head.fresh.TTL(now), src.head.fresh.Age(now)
 	src.age = result.Age
-	resp = s.respond(ctx, &result, req, w, src)
-	return resp, result, nil
-}
-
-// serverError lists the statuses that count as an error for stale-if-error (RFC 5861 §4).
-func serverError(status int) bool {
-	return status == 500 || status == 502 || status == 503 || status == 504
-}
-
-// discard ends a response that nobody is going to get.
-func discard(resp *httpwire.Response) {
-	if resp.Body != nil {
-		_ = resp.Body.Close()
-	}
-	if resp.Done != nil {
-		resp.Done(0, body.ErrAbandoned)
-	}
+	return s.answer(ctx, result, req, w, src)
 }

@@ -20,12 +20,17 @@ type source struct {
 
 // respond makes the response to one request from a stored one.
 func (s *Store) respond(ctx context.Context, res *Result, req *Request, w *wish, src source) *httpwire.Response {
-	return s.reply(ctx, res, req, w, &reply.Source{Object: src.object, Status: src.head.status, Fields: src.head.fields,
-		Received: src.head.fresh.Received, Aged: src.head.aged, Age: src.age, Stored: src.stored})
+	from := src.reply()
+	return s.reply(ctx, res, req, w, &from)
+}
+
+func (src *source) reply() reply.Source {
+	return reply.Source{Object: src.object, Status: src.head.status, Fields: src.head.fields,
+		Received: src.head.fresh.Received, Aged: src.head.aged, Age: src.age, Stored: src.stored}
 }
 
 func (s *Store) reply(ctx context.Context, res *Result, req *Request, w *wish, src *reply.Source) (resp *httpwire.Response) {
-	ask := reply.Ask{Fields: req.Head.Fields, Encode: req.Encode, Head: w.head, Ranged: w.ranged, Tidy: rules.CloudFront(req.Policy)}
+	ask := reply.Ask{Fields: req.Head.Fields, Encode: req.Encode, Head: w.Head, Ranged: w.Ranged, Tidy: rules.CloudFront(req.Policy)}
 	resp, res.reply = s.replies.Make(ctx, &ask, src)
 	return resp
 }

@@ -16,9 +16,9 @@ func (e *entry) Rest() {
 	}
 }
 
-// small reports whether an entry is one that is packed. Larger ones are so few, for the memory they take, that they stay as they are.
+// small reports whether an entry is one that is packed. Larger ones are so few, for the memory they take, that they stay as they are, and slices with their bases.
 func (e *entry) small() bool {
-	return e.object.Done() && !e.object.Stored() && e.object.Size() <= int64(e.tenant.pageSize())/packPart
+	return e.head.total == 0 && e.head.status != 206 && e.object.Done() && !e.object.Stored() && e.object.Size() <= int64(e.tenant.pageSize())/packPart
 }
 
 // pageSize is the size of the pages that records of a tenant lie in; 0: there is too little memory for that.

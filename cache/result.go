@@ -2,7 +2,6 @@ package cache
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/meridian-edge/meridian/cache/reply"
@@ -50,17 +49,17 @@ func (o *Outcome) UnmarshalText(text []byte) error {
 
 // The reasons a Result gives. They are part of the log format.
 const (
-	ReasonOff           = "off"               // the policy stores nothing
-	ReasonMethod        = rules.ReasonMethod  // not GET or HEAD
-	ReasonBody          = "request body"      // GET with a body (attack row C02)
-	ReasonPrecondition  = "precondition"      // If-Match or If-Unmodified-Since
-	ReasonUpgrade       = "upgrade"           // the connection is to change protocol
-	ReasonRange         = "range"             // a range of an object that is not stored
-	ReasonHead          = "head"              // HEAD of an object that is not stored
-	ReasonRequest       = rules.ReasonRequest // the client's no-store
-	ReasonOnlyIfCached  = "only-if-cached"    // and nothing is stored
-	ReasonClosed        = "closed"            // the store is closed
-	ReasonStatus        = rules.ReasonStatus  // a status that is not stored
+	ReasonOff           = rules.ReasonOff          // the policy stores nothing
+	ReasonMethod        = rules.ReasonMethod       // not GET or HEAD
+	ReasonBody          = rules.ReasonBody         // GET with a body (attack row C02)
+	ReasonPrecondition  = rules.ReasonPrecondition // If-Match or If-Unmodified-Since
+	ReasonUpgrade       = rules.ReasonUpgrade      // the connection is to change protocol
+	ReasonRange         = "range"                  // a range of an object whose slices cannot be stored
+	ReasonHead          = "head"                   // HEAD of an object that is not stored
+	ReasonRequest       = rules.ReasonRequest      // the client's no-store
+	ReasonOnlyIfCached  = "only-if-cached"         // and nothing is stored
+	ReasonClosed        = "closed"                 // the store is closed
+	ReasonStatus        = rules.ReasonStatus       // a status that is not stored
 	ReasonNoStore       = rules.ReasonNoStore
 	ReasonPrivate       = rules.ReasonPrivate
 	ReasonNoCache       = rules.ReasonNoCache // without a validator
@@ -94,6 +93,7 @@ type Result struct {
 	ShowKey bool // Cache-Status says the key
 
 	varyMiss bool // variants were stored, and none matched
+	partial  bool // a fresh response was stored, but not the slices that were needed
 	demanded bool // a fresh response was stored, and the request wanted a fresher one
 
 	reply reply.Handle // of the response; zero: it lies in memory of its own
@@ -106,36 +106,15 @@ func (r *Result) Release() { r.reply.Release() }
 // AppendStatus appends one member of a Cache-Status field (RFC 9211) to dst: `eu1; hit; ttl=57` or
 // `eu1; fwd=miss; fwd-status=200; stored`. The node is written as a token when it is one, else as a quoted string.
 func (r *Result) AppendStatus(dst []byte, node string) []byte {
-	dst = rules.AppendItem(dst, node)
+	c := rules.CacheStatus{TTL: r.TTL}
+	if r.ShowKey {
+		c.Key = r.Key
+	}
 	if r.Outcome == Hit || r.Outcome == Stale && r.Reason != ReasonError && r.Reason != ReasonSlow {
-		dst = append(dst, "; hit; ttl="...)
-		return r.appendKey(strconv.AppendInt(dst, rules.FloorSeconds(r.TTL), 10))
+		return c.Append(dst, node)
 	}
-	dst = append(dst, "; fwd="...)
-	dst = append(dst, r.forward()...)
-	if r.FwdStatus != 0 {
-		dst = append(dst, "; fwd-status="...)
-		dst = strconv.AppendInt(dst, int64(r.FwdStatus), 10)
-	}
-	if r.Stored {
-		dst = append(dst, "; stored"...)
-	}
-	if r.Collapsed {
-		dst = append(dst, "; collapsed"...)
-	}
-	if r.Reason != "" && r.Reason != r.forward() {
-		dst = append(dst, "; detail="...)
-		dst = rules.AppendItem(dst, r.Reason)
-	}
-	return r.appendKey(dst)
-}
-
-// appendKey appends the key as a string (RFC 9211 §2.7), if it is to be shown.
-func (r *Result) appendKey(dst []byte) []byte {
-	if !r.ShowKey || r.Key == "" {
-		return dst
-	}
-	return rules.AppendString(append(dst, "; key="...), r.Key)
+	c.Forward, c.Status, c.Stored, c.Collapsed, c.Detail = r.forward(), r.FwdStatus, r.Stored, r.Collapsed, r.Reason
+	return c.Append(dst, node)
 }
 
 // forward is the word of RFC 9211 §2.2.
@@ -155,7 +134,10 @@ func (r *Result) forward() string {
 		}
 		return "stale"
 	}
-	if r.varyMiss {
+	switch {
+	case r.partial:
+		return "partial"
+	case r.varyMiss:
 		return "vary-miss"
 	}
 	return "miss"

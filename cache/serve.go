@@ -22,7 +22,7 @@ func (s *Store) Serve(ctx context.Context, req *Request, origin Origin) (*httpwi
 }
 
 // Lookup answers a request that is a fresh hit and needs nothing else, exactly as Serve would: the hit lane. ok is false for
-// every other request, which nothing has happened to. No context is needed: all bytes are there.
+// every other request, which nothing has happened to. No context is needed: all bytes are there, as they may not be of what is kept in slices.
 func (s *Store) Lookup(req *Request) (resp *httpwire.Response, result Result, ok bool) {
 	w, reason := readWish(req)
 	if reason != "" {
@@ -70,7 +70,9 @@ type decision struct {
 func (s *Store) decide(g *group, k []byte, req *Request, w *wish, now time.Time) decision {
 	var d decision
 	if g != nil {
-		d.entry = g.find(req.Head.Fields)
+		if d.entry = g.find(req.Head.Fields); d.entry != nil && d.entry.head.total > 0 && req.Policy.NoSlices {
+			d.entry = nil // of a time when the policy had them
+		}
 		d.varyMiss = d.entry == nil && slices.ContainsFunc(g.entries, (*entry).alive)
 	}
 	alone := w.alone || rules.CloudFront(req.Policy) && key.Cookies(req.Policy) // that service does not collapse these
@@ -84,10 +86,10 @@ func (s *Store) decide(g *group, k []byte, req *Request, w *wish, now time.Time)
 		alone = alone || fresh.NoCache || fresh.Lifetime <= fresh.InitialAge
 	}
 	switch {
-	case w.onlyIfCached:
+	case w.OnlyIfCached:
 		d.act, d.reason = actRefuse, ReasonOnlyIfCached
 		return d
-	case w.ranged && d.entry == nil:
+	case w.Ranged && d.entry == nil && !s.fetchesParts(req.Policy, k, w, now):
 		d.act, d.reason, d.bypass = actPass, ReasonRange, true
 		return d
 	}
@@ -98,16 +100,16 @@ func (s *Store) decide(g *group, k []byte, req *Request, w *wish, now time.Time)
 		}
 		if d.fill != nil {
 			d.fill, alone = nil, true
-			if d.entry != nil && w.ask == nil && d.entry.freshness().Usable(now) {
+			if d.entry != nil && w.Ask == nil && d.entry.freshness().Usable(now) {
 				d.act, d.reason = actStale, ReasonWaiters
 				return d
 			}
 		}
 	}
-	switch p, marked := s.passes.Peek(passKey(k, w.auth)); {
-	case w.noStore:
+	switch p, marked := s.passes.Peek(passKey(k, w.Auth)); {
+	case w.NoStore:
 		d.act, d.reason, d.bypass = actPass, ReasonRequest, true
-	case w.head:
+	case w.Head:
 		d.act, d.reason = actPass, ReasonHead
 	case marked && now.Before(p.until) && !p.solo:
 		d.act, d.reason = actPass, p.reason
@@ -122,11 +124,11 @@ func (d *decision) fromStore(e *entry, w *wish, now time.Time) bool {
 	fresh := e.freshness()
 	d.demanded = fresh.Fresh(now)
 	switch {
-	case w.fits(fresh, now):
+	case w.Fits(fresh, now):
 		d.act, d.demanded = actHit, false
-	case w.ask != nil && fresh.Satisfies(w.ask, now):
+	case w.Ask != nil && fresh.Satisfies(w.Ask, now):
 		d.act, d.reason = actStale, ReasonMaxStale
-	case w.ask != nil:
+	case w.Ask != nil:
 		return false
 	case fresh.Refreshable(now):
 		d.act, d.reason = actStale, ReasonRefresh
@@ -143,6 +145,7 @@ func (s *Store) serve(ctx context.Context, req *Request, origin Origin) (*httpwi
 	if reason != "" {
 		return s.pass(ctx, req, origin, Result{Outcome: Bypass, Reason: reason})
 	}
+	w.origin = origin
 	var buf [keyBuffer]byte
 	keyed := req.keyed()
 	k, url := keyed.Append(buf[:0])
@@ -220,8 +223,7 @@ func (s *Store) attempt(ctx context.Context, req *Request, w *wish, k []byte, ur
 		}
 		result.TTL, result.Age = src.head.fresh.TTL(now), src.head.fresh.Age(now)
 		src.age = result.Age
-		resp := s.respond(ctx, &result, req, w, src)
-		return resp, result, nil
+		return s.answer(ctx, result, req, w, src)
 	case actRefuse:
 		result.Key, result.Outcome = string(k), Miss
 		return nil, result, fault.New(fault.OnlyIfCached, nil)

@@ -27,7 +27,7 @@ func (f *fill) patience(req *Request, w *wish, leader bool) (limit time.Duration
 			limit = waitTimeout
 		}
 	}
-	stale = f.old != nil && w.ask == nil && f.oldHead.fresh.Usable(time.Now()) && !f.old.gone(f.oldHead) && f.old.variantMatches(req.Head.Fields)
+	stale = f.old != nil && w.Ask == nil && f.oldHead.fresh.Usable(time.Now()) && !f.old.gone(f.oldHead) && f.old.variantMatches(req.Head.Fields)
 	if slow := req.Policy.StaleIfSlow; stale && slow > 0 {
 		if slow = max(0, slow-time.Since(f.began)); limit < 0 || slow < limit {
 			limit = slow
@@ -73,6 +73,6 @@ func (f *fill) standIn(ctx context.Context, req *Request, w *wish, result Result
 	result.Outcome, result.Reason = Stale, ReasonSlow
 	result.TTL, result.Age = f.oldHead.fresh.TTL(now), f.oldHead.fresh.Age(now)
 	f.old.object.Hold()
-	resp := f.store.respond(ctx, &result, req, w, source{head: f.oldHead, object: f.old.object, age: result.Age, stored: true})
-	return resp, result, true
+	resp, result, err := f.store.answer(ctx, result, req, w, source{head: f.oldHead, object: f.old.object, age: result.Age, stored: true})
+	return resp, result, err == nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/cache/key"
 	"github.com/meridian-edge/meridian/cache/purge"
+	"github.com/meridian-edge/meridian/cache/reply"
 	"github.com/meridian-edge/meridian/cache/rules"
 	"github.com/meridian-edge/meridian/internal/fault"
 	"github.com/meridian-edge/meridian/internal/httpwire"
@@ -18,12 +19,18 @@ import (
 // arrival is a response head as it came back to a fill.
 type arrival struct {
 	resp      *httpwire.Response
+	status    int   // as it came
+	total     int64 // of the body that a part came of; 0: resp has all there is
 	requested time.Time
 	received  time.Time
 }
 
 // work is the whole of a fill's goroutine.
 func (f *fill) work(ctx context.Context, origin Origin) {
+	if f.ask != nil && f.ask.of != nil {
+		f.fetchSlice(ctx, origin)
+		return
+	}
 	in, err := f.fetch(ctx, origin, f.old != nil)
 	if err == nil && in.resp.Status == 304 {
 		if f.confirm(in) {
@@ -33,7 +40,7 @@ func (f *fill) work(ctx context.Context, origin Origin) {
 		// It speaks of another response, or ours was purged meanwhile: ask without validators (RFC 9111 §4.3.3).
 		in, err = f.fetch(ctx, origin, false)
 		if err == nil && in.resp.Status == 304 {
-			discard(in.resp)
+			reply.Discard(in.resp)
 			err = fault.New(fault.OriginProtocol, errors.New("304 to an unconditional request"))
 		}
 	}
@@ -41,7 +48,7 @@ func (f *fill) work(ctx context.Context, origin Origin) {
 	case err != nil && f.store.isClosed() && errors.Is(ctx.Err(), context.Canceled):
 		f.cancel()
 		f.publish(answer{released: true})
-	case err != nil || serverError(in.resp.Status) && f.mayStandIn():
+	case err != nil || rules.ServerError(in.resp.Status) && f.mayStandIn():
 		f.failed(in, err)
 	default:
 		f.judge(ctx, in)
@@ -55,12 +62,17 @@ func (f *fill) fetch(ctx context.Context, origin Origin, conditional bool) (arri
 	if conditional && !(rules.CloudFront(&f.policy) && key.Cookies(&f.policy)) { // that service asks without conditions where cookies count
 		rules.AddValidators(&sent.Fields, f.oldHead.fields)
 	}
+	if f.ask != nil {
+		f.ask.write(&sent.Fields)
+	}
 	in := arrival{requested: time.Now()}
 	resp, err := origin.Fetch(ctx, &sent)
 	if err == nil && resp == nil {
 		err = fault.New(fault.Unexpected, errors.New("origin returned no response"))
 	}
-	in.resp, in.received = resp, time.Now()
+	if in.resp, in.received = resp, time.Now(); resp != nil {
+		in.status = resp.Status
+	}
 	return in, err
 }
 
@@ -84,7 +96,7 @@ func (f *fill) failed(in arrival, err error) {
 	}
 	if err == nil {
 		a.status = in.resp.Status
-		discard(in.resp)
+		reply.Discard(in.resp)
 	}
 	f.cancel()
 	f.postpone()
@@ -112,18 +124,18 @@ func (f *fill) postpone() {
 // confirm freshens the old entry from a 304 and publishes it (RFC 9111 §4.3.4). It fails when the 304 is not about the entry,
 // or the entry must not be used any more.
 func (f *fill) confirm(in arrival) bool {
-	discard(in.resp)
+	reply.Discard(in.resp)
 	if f.old == nil || !rules.Confirms(in.resp.Fields, f.oldHead.fields) {
 		return false
 	}
 	all := rules.Update(f.oldHead.fields, in.resp.Fields, in.received)
-	v := f.verdict(f.oldHead.status, withAge(all, in.resp.Fields), in)
+	v := f.verdict(f.oldHead.status, rules.WithAge(all, in.resp.Fields), in)
 	fields := all
 	if len(v.Hidden) > 0 {
 		fields = rules.Update(f.oldHead.fields, in.resp.Fields, in.received, v.Hidden...)
 	}
-	fresh := &head{status: f.oldHead.status, fields: fields, fresh: v.Fresh, born: f.born, tags: f.oldHead.tags}
-	if tags := readTags(in.resp.Fields, *f.store.tagFields.Load()); len(tags) > 0 {
+	fresh := &head{status: f.oldHead.status, fields: fields, fresh: v.Fresh, born: f.born, tags: f.oldHead.tags, total: f.oldHead.total}
+	if tags := rules.Tags(in.resp.Fields, *f.store.tagFields.Load()); len(tags) > 0 {
 		fresh.tags = tags
 	}
 	fresh.fresh.Received, fresh.aged = in.received, in.resp.Fields.Has(httpwire.Age)
@@ -185,15 +197,6 @@ func (f *fill) replaceHead(a *answer, v rules.Verdict, base, growth int64) bool 
 
 func (f *fill) policyIgnoresVary() bool { return rules.CloudFront(&f.policy) }
 
-// withAge adds the Age of a message to fields that have none, for the arithmetic.
-func withAge(fields, message httpwire.Fields) httpwire.Fields {
-	if age, ok := message.Get(httpwire.Age); ok {
-		fields = slices.Clone(fields)
-		fields.Add(httpwire.Age, age)
-	}
-	return fields
-}
-
 func (f *fill) verdict(status int, fields httpwire.Fields, in arrival) rules.Verdict {
 	return rules.Storable(&rules.Candidate{
 		Request: &f.sent, Status: status, Fields: fields, Policy: &f.policy, Requested: in.requested, Received: in.received,
@@ -212,19 +215,26 @@ func (h *head) withFields(fields httpwire.Fields, hidden []string) *head {
 
 // judge publishes a response that is not about a stored one: to be stored and shared, or for the leader alone.
 func (f *fill) judge(ctx context.Context, in arrival) {
+	if f.ask != nil && f.partial(&in) {
+		return
+	}
 	v := f.verdict(in.resp.Status, in.resp.Fields, in)
 	var o *body.Object
 	h, variant := &head{}, rules.Variant(nil)
 	if v.Store {
 		h = &head{status: in.resp.Status, fields: rules.KeepFields(in.resp.Fields, in.received, v.Hidden...), fresh: v.Fresh,
-			aged: in.resp.Fields.Has(httpwire.Age), born: f.born, tags: readTags(in.resp.Fields, *f.store.tagFields.Load())}
+			aged: in.resp.Fields.Has(httpwire.Age), born: f.born, tags: rules.Tags(in.resp.Fields, *f.store.tagFields.Load()), total: f.cut(&in)}
 		if !f.policyIgnoresVary() {
 			variant = rules.NewVariant(f.sent.Fields, h.fields)
 		}
 		var reason string
-		if o, reason = f.admit(in.resp, h.cost(f.group.key, variant)); o == nil {
+		if o, reason = f.room(&in, h, h.cost(f.group.key, variant)); o == nil {
 			v = rules.Verdict{Reason: reason, Fresh: v.Fresh}
 		}
+	}
+	if o == nil && in.total > 0 {
+		f.passOn(in, v.Reason)
+		return
 	}
 	if v.Shared {
 		f.store.passes.Remove(passKey([]byte(f.group.key), f.auth))
@@ -235,11 +245,15 @@ func (f *fill) judge(ctx context.Context, in arrival) {
 		f.hand(in, v.Reason)
 		return
 	}
-	a := answer{head: h, object: o, variant: variant, shared: v.Shared, status: in.resp.Status}
+	a := answer{head: h, object: o, variant: variant, shared: v.Shared, status: in.status}
 	if len(v.Hidden) > 0 {
 		a.first = h.withFields(rules.KeepFields(in.resp.Fields, in.received), v.Hidden)
 	}
 	e := &entry{group: f.group, tenant: f.tenant, variant: variant, object: o, head: h}
+	if h.total > 0 {
+		f.slice(ctx, in, e, a)
+		return
+	}
 	if o.Total == 0 {
 		// There is nothing to stream, so whoever has the answer may ask again at once: it finds the response stored.
 		f.fill(ctx, in.resp, e)
@@ -276,14 +290,7 @@ func (f *fill) admit(resp *httpwire.Response, base int64) (*body.Object, string)
 // hand gives a response that may not be shared to the leader, if it is still there. What it replaces is not served again.
 func (f *fill) hand(in arrival, reason string) {
 	f.store.metrics.fills.WithLabelValues(fillNotStored).Inc()
-	if f.old != nil && in.resp.Status < 500 {
-		sh := f.group.shard
-		sh.mu.Lock()
-		if f.old.dead.Store(true); slices.Contains(f.group.entries, f.old) {
-			sh.remove(f.old)
-		}
-		sh.mu.Unlock()
-	}
+	f.supersede(in.resp.Status)
 	f.mu.Lock()
 	gone := f.leaderGone
 	if !gone {
@@ -292,7 +299,20 @@ func (f *fill) hand(in arrival, reason string) {
 	f.mu.Unlock()
 	if gone {
 		f.cancel()
-		discard(in.resp)
+		reply.Discard(in.resp)
 	}
 	f.publish(answer{status: in.resp.Status, reason: reason})
+}
+
+// supersede takes the old entry out when the origin has answered with another response that is not stored.
+func (f *fill) supersede(status int) {
+	if f.old == nil || status >= 500 {
+		return
+	}
+	sh := f.group.shard
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if f.old.dead.Store(true); slices.Contains(f.group.entries, f.old) {
+		sh.remove(f.old)
+	}
 }

@@ -43,8 +43,8 @@ func readCachePolicy(c cursor) (CachePolicy, bool) {
 		return p, true
 	}
 	o := c.Object("profile", "min_ttl", "default_ttl", "max_ttl", "error_ttl", "key", "stale_if_error", "stale_while_revalidate",
-		"stale_if_slow", "targeted", "heuristic_percent", "heuristic_max", "honour_request", "show_key", "max_object", "max_waiters",
-		"wait_timeout", "pin")
+		"stale_if_slow", "targeted", "heuristic_percent", "heuristic_max", "honour_request", "show_key", "max_object", "slices",
+		"max_waiters", "wait_timeout", "pin")
 	o.Enum("profile", &p.Profile, "rfc9111", "cloudfront")
 	if p.Profile == "cloudfront" {
 		p.Targeted, p.HeuristicPercent, p.KeyCookies = nil, 0, &KeyPart{}
@@ -60,6 +60,9 @@ func readCachePolicy(c cursor) (CachePolicy, bool) {
 	o.Boolean("honour_request", &p.HonourRequest)
 	o.Boolean("show_key", &p.ShowKey)
 	o.Size("max_object", &p.MaxObject, 1, 1<<50)
+	slices := true
+	o.Boolean("slices", &slices)
+	p.NoSlices = !slices
 	o.Integer("max_waiters", &p.MaxWaiters, 1, 1_000_000)
 	o.Duration("wait_timeout", &p.WaitTimeout, time.Millisecond, time.Hour)
 	o.Boolean("pin", &p.Pin)

@@ -373,6 +373,7 @@ type CachePolicy struct {
 	ShowKey              bool          // Cache-Status says the key
 	Pin                  bool          // what is stored is not evicted, as far as half of the memory goes
 	MaxObject            int64         // bytes of the largest body that is stored; 0: what the store allows
+	NoSlices             bool          // large bodies are stored whole or not at all, and ranges of what is not stored are not
 	MaxWaiters           int           // requests that wait for one fetch; 0: 20000
 	WaitTimeout          time.Duration // how long one waits; 0: 30s
 }

@@ -246,3 +246,27 @@ func ExampleParse() {
 	//   |   htp: ["127.0.0.1:8080"]
 	//   |   ^^^ did you mean "http"?
 }
+
+func TestSlicesAreOnUnlessToldOtherwise(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "m.yaml")
+	write(t, path, `version: 1
+listeners: {http: ["127.0.0.1:8080"]}
+distributions:
+  site:
+    domains: [a.example.org]
+    origins: {app: {url: "http://192.0.2.1"}}
+    behaviors:
+      - {path: /off, cache: {slices: off}}
+      - {path: /on, cache: {slices: on}}
+      - {path: "*", cache: on}
+`)
+	cfg, _, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, off := range []bool{true, false, false} {
+		if got := cfg.Distributions[0].Behaviors[i].Cache.NoSlices; got != off {
+			t.Errorf("behavior %d: %v", i, got)
+		}
+	}
+}

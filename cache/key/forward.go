@@ -19,7 +19,7 @@ func (req *Request) Forward() *httpwire.Head {
 }
 
 // Fetch copies what a fill sends, so that it may outlive the request: without preconditions and ranges of the client,
-// because whole objects are stored (RFC 9111 §4.3.1).
+// because what is stored answers others too (RFC 9111 §4.3.1).
 func (req *Request) Fetch() httpwire.Head {
 	h := httpwire.Head{
 		Method:    "GET",

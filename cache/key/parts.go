@@ -34,7 +34,8 @@ func Parts(key string) []Part {
 	if len(parts) <= URLParts {
 		return parts
 	}
-	// Then come pairs: the profile and the codings, the word cookies and the cookies, a field's name and its value.
+	// Then come pairs: the profile and the codings, the word cookies and the cookies, a field's name and its value; of a slice the word
+	// slices and what tells the version, the word slice and its number.
 	pairs := parts[URLParts:]
 	parts = parts[:URLParts:URLParts]
 	for i := 0; i+1 < len(pairs); i += 2 {

@@ -114,6 +114,10 @@ func (r *reply) fill(ctx context.Context, ask *Ask, src *Source) {
 		src.release()
 		return
 	}
+	if src.Open != nil {
+		resp.Body = src.Open(span, src.Object.Release)
+		return
+	}
 	src.attach(ctx, &r.body, span)
 	resp.Body = &r.body
 }
@@ -158,14 +162,30 @@ func (r *reply) narrow(ask *Ask, src *Source) (span rules.Span, several []bytera
 // several makes the response one of several parts of an object that is complete. It reports false when the whole is as short (attack
 // row R11), or still comes: then that is the answer.
 func (r *reply) several(ctx context.Context, src Source, spans []byteranges.Span) bool {
-	if src.Object != nil && !src.Object.Done() {
+	if src.Object != nil && src.Open == nil && !src.Object.Done() {
 		return false
 	}
 	kind, _ := r.resp.Fields.Get(httpwire.ContentType)
 	size := src.length()
-	b := byteranges.New(spans, size, kind, func(s byteranges.Span) io.ReadCloser { return src.part(ctx, s) }, src.release)
+	var first io.ReadCloser // opened already
+	open := func(s byteranges.Span) io.ReadCloser {
+		if b := first; b != nil {
+			first = nil
+			return b
+		}
+		return src.part(ctx, s)
+	}
+	b := byteranges.New(spans, size, kind, open, func() {
+		if first != nil {
+			_ = first.Close()
+		}
+		src.release()
+	})
 	if b.Length() >= size {
 		return false // b is not closed, and so does not let go of src
+	}
+	if src.Open != nil {
+		first = src.part(ctx, spans[0])
 	}
 	r.resp.Status, r.resp.Length, r.resp.Body = 206, b.Length(), b
 	r.resp.Fields.Set(httpwire.ContentType, b.ContentType())

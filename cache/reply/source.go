@@ -21,6 +21,11 @@ type Source struct {
 	Page   *pages.Page // what View is in, held; nil: Object counts
 	Object *body.Object
 
+	// Open makes a body of a part of what is kept in slices, which has Total bytes and of which Object, with Page nil, has none; nil: Object has them
+	// all. It is called for the part that is sent first before Make returns. done is to be called when the body is closed.
+	Open  func(part rules.Span, done func()) io.ReadCloser
+	Total int64
+
 	Status   int
 	Fields   httpwire.Fields // without Age
 	Received time.Time       // when it came
@@ -34,6 +39,9 @@ type Source struct {
 func (s *Source) length() int64 {
 	if s.Page != nil {
 		return int64(len(s.View.Body(0)))
+	}
+	if s.Open != nil {
+		return s.Total
 	}
 	return s.Object.Length()
 }
@@ -62,6 +70,9 @@ func (s *Source) attach(ctx context.Context, r *body.Reader, span rules.Span) {
 
 // part is a reader of one part of several, while the source lasts.
 func (s *Source) part(ctx context.Context, span byteranges.Span) io.ReadCloser {
+	if s.Open != nil {
+		return s.Open(rules.Span(span), nil)
+	}
 	r := new(body.Reader)
 	if s.Page != nil {
 		r.Flat(s.View.Body(0)[span.Start:span.End], nil)
@@ -77,7 +88,7 @@ func (s *Source) encodable() bool {
 	if s.Page != nil {
 		return s.View.Mark()
 	}
-	return encode.Judge(s.Status, s.Fields, s.Object.Length()) == ""
+	return s.Open == nil && encode.Judge(s.Status, s.Fields, s.Object.Length()) == ""
 }
 
 // formLength is the size of the body in another coding, if it is known, else -1.

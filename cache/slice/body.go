@@ -48,11 +48,6 @@ func NewBody(ctx context.Context, source Source, total int64, span rules.Span, d
 	return &Body{source: source, ctx: ctx, total: total, at: span.Start, end: span.End, done: done}
 }
 
-// Another makes a Body of another part of the same.
-func (b *Body) Another(ctx context.Context, part rules.Span) *Body {
-	return NewBody(ctx, b.source, b.total, part, nil)
-}
-
 // Begin opens the first slice, before anything is read, and returns what it was. The error is the slot's own.
 func (b *Body) Begin() (Slot, error) { return b.open() }
 

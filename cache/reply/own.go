@@ -1,15 +1,16 @@
-package cache
+package reply
 
 import (
 	"context"
 	"io"
 
+	"github.com/meridian-edge/meridian/cache/body"
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
-// unbind makes a response that a fill has fetched the leader's own: the fetch ends when the leader's context does or the body
+// Own makes a response that was fetched for the store one request's own: the fetch ends when the request's context does or the body
 // is closed.
-func unbind(ctx context.Context, resp *httpwire.Response, cancel context.CancelFunc) {
+func Own(ctx context.Context, resp *httpwire.Response, cancel context.CancelFunc) {
 	if resp.Body == nil {
 		cancel()
 		return
@@ -39,4 +40,14 @@ func (b *directBody) Close() error {
 type directWriter struct {
 	*directBody
 	io.WriterTo
+}
+
+// Discard ends a response that nobody is going to get.
+func Discard(resp *httpwire.Response) {
+	if resp.Body != nil {
+		_ = resp.Body.Close()
+	}
+	if resp.Done != nil {
+		resp.Done(0, body.ErrAbandoned)
+	}
 }
