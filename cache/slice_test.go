@@ -398,3 +398,44 @@ func TestSlicesAreNamed(t *testing.T) {
 		t.Error("Age of what was not stored")
 	}
 }
+
+// TestCloudFrontRangeGETs: the profile asks for slices too, and untidy ranges get the whole.
+func TestCloudFrontRangeGETs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, o := newStore(t, 64<<20), &file{size: 3 * mib}
+		cf := func(value string) *cache.Request {
+			return with(get("/f", "Range: bytes="+value), func(p *config.CachePolicy) { p.Profile = "cloudfront" })
+		}
+		checkPart(t, serve(t, s, cf("5-9"), o), o, 0, "5-9", 5, 10)
+		synctest.Wait()
+		wantAsked(t, o, "0-1048575 206")
+		g := serve(t, s, cf("6-9"), o)
+		wantStatus(t, g, "eu1; hit; ttl=60")
+		checkPart(t, g, o, 0, "6-9", 6, 10)
+		checkPart(t, serve(t, s, cf("20-29,0-9"), o), o, 0, "", 0, o.size)
+	})
+}
+
+// TestR16SlicesOfVariants: what Vary tells apart has slices of its own, and they never meet, though a date is all that tells the versions apart.
+func TestR16SlicesOfVariants(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, o := newStore(t, 64<<20), &file{size: 3 * mib, tag: "-"}
+		modified := date(time.Now().Add(-time.Hour))
+		o.change = func(_ int, h *httpwire.Head, r *httpwire.Response) *httpwire.Response {
+			r.Fields.AddName("Vary", "X-V")
+			r.Fields.AddName("Last-Modified", modified)
+			if v, _ := h.Fields.Lookup("X-V"); v == "b" && r.Body != nil {
+				r.Body.(*fileBody).version = 7
+			}
+			return r
+		}
+		for _, value := range []string{"5-9", "2097152-2097160", "1048570-1048580"} {
+			var start, end int64
+			_, _ = fmt.Sscanf(value, "%d-%d", &start, &end)
+			for variant, version := range map[string]int{"a": 0, "b": 7} {
+				g := serve(t, s, get("/f", "X-V: "+variant, "Range: bytes="+value), o)
+				checkPart(t, g, o, version, value, start, end+1)
+			}
+		}
+	})
+}
