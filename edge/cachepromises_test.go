@@ -101,8 +101,8 @@ func (c *counted) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// TestR13PartsOfTwoVersionsAreNotMixed: what comes of an origin whose answers take turns between two versions is always one of them, and a
-// weak tag is no word for a part (RFC 9110 section 13.1.5).
+// TestR13PartsOfTwoVersionsAreNotMixed: what comes of an origin whose answers take turns between two versions is always one of them, or the
+// beginning of one and then an error, and a weak tag is no word for a part (RFC 9110 section 13.1.5).
 func TestR13PartsOfTwoVersionsAreNotMixed(t *testing.T) {
 	const size = 3 << 20
 	bodies := map[string]string{`"a"`: strings.Repeat("a", size), `"b"`: strings.Repeat("b", size)}
@@ -128,6 +128,10 @@ func TestR13PartsOfTwoVersionsAreNotMixed(t *testing.T) {
 			want, known := bodies[tag]
 			if response.StatusCode == 206 {
 				want = want[from : to+1]
+			}
+			// An object in slices ends where the origin has no more of its version: then the client sees that bytes are missing.
+			if cut := int64(len(body)) < response.ContentLength; cut && known {
+				want = want[:min(len(body), len(want))]
 			}
 			if !known || body != want {
 				t.Fatalf("%d, %q: %d with tag %s and %d bytes, %d of them a and %d b", i, fields, response.StatusCode, tag, len(body),
