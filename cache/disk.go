@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -31,9 +30,6 @@ func (g *group) diskKey() disk.Key { return disk.Key{Text: g.key, URL: g.url} }
 // meta is an entry's head as it is on the disk.
 func (e *entry) meta() []byte {
 	r := e.recorded()
-	if e.head.total > 0 {
-		r.Fields = append(slices.Clone(r.Fields), httpwire.Field{ID: httpwire.ContentLength, Name: "Content-Length", Value: strconv.FormatInt(e.head.total, 10)})
-	}
 	return record.Append(nil, &r, diskEpoch, true)
 }
 
@@ -158,12 +154,8 @@ func (s *Store) bring(sh *shard, site string, pin bool, f *disk.Object, look *re
 		f.Close()
 		return false
 	}
-	h := &head{status: v.Status(), fields: v.AppendFields(nil).Clone(), fresh: v.Fresh(diskEpoch), aged: v.Aged(), born: v.Born(), tags: cloneAll(v.Tags())}
+	h := &head{status: v.Status(), fields: v.AppendFields(nil).Clone(), fresh: v.Fresh(diskEpoch), aged: v.Aged(), born: v.Born(), tags: cloneAll(v.Tags()), total: v.Total()}
 	h.fresh.Source = strings.Clone(h.fresh.Source)
-	if length, ok := h.fields.Get(httpwire.ContentLength); ok { // of a base; no other head has it
-		h.total, _ = strconv.ParseInt(length, 10, 64)
-		h.fields.Del(httpwire.ContentLength)
-	}
 	if now := time.Now(); h.fresh.Received.After(now.Add(clockSlack)) {
 		h.fresh.InitialAge = max(h.fresh.InitialAge, h.fresh.Lifetime) // the clock was set back: nobody knows how old it is
 	}

@@ -127,7 +127,7 @@ func (e *entry) append(dst []byte) []byte {
 func (e *entry) recorded() record.Response {
 	h := e.head
 	return record.Response{Key: e.group.key, URL: e.group.url, Status: h.status, Fields: h.fields, Fresh: h.fresh, Aged: h.aged, Born: h.born, Tags: h.tags,
-		Variant: e.variant, Mark: encode.Judge(h.status, h.fields, e.object.Length()) == ""}
+		Total: h.total, Variant: e.variant, Mark: encode.Judge(h.status, h.fields, e.object.Length()) == ""}
 }
 
 // pack puts the record of an entry into a page: a new one, if there is no room. The shard's lock is held.
