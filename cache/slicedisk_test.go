@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"testing"
+	"time"
 
 	"github.com/meridian-edge/meridian/cache"
 )
@@ -14,6 +15,9 @@ func TestSlicesAreOnTheDisk(t *testing.T) {
 	for i := range int64(20) {
 		start := i*mib + 5
 		wantPart(t, d.store, o, 0, rangeOf(uint(start), uint(start+10))[len("Range: bytes="):], start, start+10)
+		for d.store.Stats().Fills > 0 {
+			time.Sleep(time.Millisecond)
+		}
 		d.settled() // the queue has a limit
 	}
 	if used := d.store.Stats().Bytes; used > 8<<20 {

@@ -54,18 +54,11 @@ func (f *fill) slice(ctx context.Context, in arrival, e *entry, a answer) {
 	}
 }
 
-// copy stores a slice; one that is stored already, or comes on another way, is read past.
+// copy stores a slice. When it is stored already or comes on another way, or there is no memory for it, that is the end: nothing comes twice.
 func (st *stream) copy(ctx context.Context, i int64, from io.Reader, length int64) (int64, error) {
 	sub, e, ok := st.begin(i, length)
-	switch st.window.Began(i); {
-	case !ok:
-		return 0, slice.ErrUnwanted // there is no memory for it
-	case sub == nil:
-		n, err := io.CopyN(io.Discard, from, length)
-		if err == io.EOF {
-			err = httpwire.ErrTruncated
-		}
-		return n, err
+	if st.window.Began(i); !ok {
+		return 0, slice.ErrUnwanted
 	}
 	defer sub.leave()
 	err := sub.pump(ctx, from, e.object)
@@ -77,7 +70,7 @@ func (st *stream) copy(ctx context.Context, i int64, from io.Reader, length int6
 	return n, err
 }
 
-// begin makes a fill of a slice for others to find, which has answered already. nil: there is no need for one. ok is false without memory for it.
+// begin makes a fill of a slice for others to find, which has answered already. ok is false when there is no need or no memory for it.
 func (st *stream) begin(i, length int64) (sub *fill, e *entry, ok bool) {
 	f, key, h := st.fill, st.of.sliceKey(i), st.of.sliceHead(st.fill.born, st.received)
 	o, _ := f.store.sliceRoom(f.tenant, h.cost(string(key), nil), length)
@@ -94,7 +87,7 @@ func (st *stream) begin(i, length int64) (sub *fill, e *entry, ok bool) {
 	g := sh.group(key, f.group.url)
 	if g.find(nil) != nil || len(g.fills) > 0 {
 		o.Release()
-		return nil, nil, true
+		return nil, nil, false
 	}
 	sub.group = g
 	g.fills = append(g.fills, sub)
