@@ -11,15 +11,18 @@ import (
 
 // Rest implements body.Owner.
 func (e *entry) Rest() {
-	if e.small() {
+	if e.light() {
 		e.store().rest(e.group)
 	}
 }
 
-// small reports whether an entry is one that is packed. Larger ones are so few, for the memory they take, that they stay as they are, and slices with their bases.
-func (e *entry) small() bool {
-	return e.head.total == 0 && e.head.status != 206 && e.object.Done() && !e.object.Stored() && e.object.Size() <= int64(e.tenant.pageSize())/packPart
+// light reports whether an entry is one that is packed, by its body: larger ones are so few, for the memory they take, that they stay as they are.
+func (e *entry) light() bool {
+	return e.object.Done() && !e.object.Stored() && e.object.Size() <= int64(e.tenant.pageSize())/packPart
 }
+
+// small is light for what is neither a slice nor the base of slices, which are found by way of their entries. The shard's lock is held.
+func (e *entry) small() bool { return e.head.total == 0 && e.head.status != 206 && e.light() }
 
 // pageSize is the size of the pages that records of a tenant lie in; 0: there is too little memory for that.
 func (t *tenant) pageSize() int {

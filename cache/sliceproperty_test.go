@@ -23,7 +23,7 @@ import (
 // TestEveryBodyIsOfOneVersion: under random versions, ranges, aborts, truncations, purges, evictions and lies of the origin, every body that ends well
 // is that range of one version, no older than the last purge, and memory stays below its ceiling.
 func TestEveryBodyIsOfOneVersion(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
+	worlds(t, func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
 		clients := rapid.IntRange(1, 8).Draw(rt, "clients")
 		memory := rapid.SampledFrom([]int64{1_000_000, 3 * mib, 6 * mib, 64 << 20}).Draw(rt, "memory")
