@@ -55,6 +55,22 @@ func BenchmarkHit(b *testing.B) {
 	}
 }
 
+// BenchmarkLookup is a fresh hit that is found and given up: of an object at rest, and of one that is not.
+func BenchmarkLookup(b *testing.B) {
+	for _, n := range []int{1 << 10, 1 << 20} {
+		b.Run(fmt.Sprintf("%dKiB", n>>10), func(b *testing.B) {
+			s, req, o := newStore(b, 64<<20), benchRequest("/style.css?v=12"), benchOrigin(n)
+			serve(b, s, req, o)
+			b.ReportAllocs()
+			for b.Loop() {
+				resp, result, _ := s.Lookup(req)
+				resp.Body.Close()
+				result.Release()
+			}
+		})
+	}
+}
+
 // BenchmarkHitParallel is the same from every core, on one key and on many.
 func BenchmarkHitParallel(b *testing.B) {
 	for _, keys := range []int{1, 1024} {
