@@ -206,6 +206,8 @@ func TestLastGoodEndpointsAreKept(t *testing.T) {
 		f.targets(t, 1, 2)
 		w := watch(t, f.pool("policy: simple"), discover.Options{})
 		good := numbered("192.0.2.%d:80", 1, 2)
+		time.Sleep(time.Second) // the first look is over
+		w.expect(t, "at first", good...)
 		for _, bad := range []string{"", "[]", "null", `[{"targets": []}]`, `[{"targets": ["192.0.2.3:80", "192.0.2.4"]}]`,
 			`{"targets": 1}`, `[{"targets": ["192.0.2.3:80"], "labels": {"weight": "256"}}]`, strings.Repeat(" ", 1<<20+1)} {
 			f.put(t, bad)
