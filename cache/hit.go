@@ -10,8 +10,8 @@ import (
 	"github.com/meridian-edge/meridian/internal/httpwire"
 )
 
-// hit answers a fresh hit: most of what a busy cache does.
-func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Response, Result, bool) {
+// hit answers a fresh hit: most of what a busy cache does. nil: it is none. result is zero before, and is written to only by a hit.
+func (s *Store) hit(req *Request, w *wish, key []byte, url int, result *Result) *httpwire.Response {
 	hash := s.hash(key[:url])
 	sh := &s.shards[hash&(shardCount-1)]
 	if url < len(key) {
@@ -25,26 +25,26 @@ func (s *Store) hit(req *Request, w *wish, key []byte, url int) (*httpwire.Respo
 		sh.touchPacked(t, id, p, hash, req.Policy.Pin)
 		page := t.arenas[sh.number].Hold(p.ref)
 		sh.mu.Unlock()
-		result := Result{Outcome: Hit, Key: v.Key(), ShowKey: req.Policy.ShowKey, TTL: ttl, Age: age}
+		result.Outcome, result.Key, result.ShowKey, result.TTL, result.Age = Hit, v.Key(), req.Policy.ShowKey, ttl, age
 		src := reply.Source{View: v, Page: page, Age: age, Stored: true}
-		return s.reply(context.Background(), &result, req, w, &src), result, true
+		return s.reply(context.Background(), result, req, w, &src)
 	}
 	g := sh.groups[string(key)]
 	if g == nil {
 		sh.mu.Unlock()
-		return nil, Result{}, false
+		return nil
 	}
 	e := g.find(req.Head.Fields)
 	if e == nil || e.head.total > 0 || !w.Fits(e.freshness(), now) {
 		sh.mu.Unlock()
-		return nil, Result{}, false
+		return nil
 	}
 	e.touch(req.Policy.Pin)
 	h, o := e.current(), e.object
 	o.Hold()
 	sh.mu.Unlock()
-	result := Result{Outcome: Hit, Key: g.key, TTL: h.fresh.TTL(now), Age: h.fresh.Age(now), ShowKey: req.Policy.ShowKey}
-	return s.respond(context.Background(), &result, req, w, source{head: h, object: o, age: result.Age, stored: true}), result, true
+	result.Outcome, result.Key, result.ShowKey, result.TTL, result.Age = Hit, g.key, req.Policy.ShowKey, h.fresh.TTL(now), h.fresh.Age(now)
+	return s.respond(context.Background(), result, req, w, source{head: h, object: o, age: result.Age, stored: true})
 }
 
 // fresh finds a response at rest that answers a request as it is, with the shard's lock held; 0: there is none. Of several it is the one that

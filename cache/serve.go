@@ -31,10 +31,10 @@ func (s *Store) Lookup(req *Request) (resp *httpwire.Response, result Result, ok
 	var buf [keyBuffer]byte
 	keyed := req.keyed()
 	k, url := keyed.Append(buf[:0])
-	if resp, result, ok = s.hit(req, &w, k, url); ok {
+	if resp = s.hit(req, &w, k, url, &result); resp != nil {
 		s.metrics.requests[Hit].Inc()
 	}
-	return resp, result, ok
+	return resp, result, resp != nil
 }
 
 // keyBuffer is room for the key of an ordinary request on the stack.
@@ -149,11 +149,12 @@ func (s *Store) serve(ctx context.Context, req *Request, origin Origin) (*httpwi
 	var buf [keyBuffer]byte
 	keyed := req.keyed()
 	k, url := keyed.Append(buf[:0])
-	if resp, result, ok := s.hit(req, &w, k, url); ok {
+	var result Result
+	if resp := s.hit(req, &w, k, url, &result); resp != nil {
 		return resp, result, nil
 	}
 	if s.recall(ctx, req, k, url) {
-		if resp, result, ok := s.hit(req, &w, k, url); ok {
+		if resp := s.hit(req, &w, k, url, &result); resp != nil {
 			return resp, result, nil
 		}
 	}
