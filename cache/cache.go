@@ -1,4 +1,4 @@
-// Package cache stores responses and decides when a stored one may answer: RFC 9111 for a shared cache, in memory.
+// Package cache stores responses and decides when a stored one may answer: RFC 9111 for a shared cache, in memory and on a disk.
 //
 //	store := cache.New(cache.Options{Memory: 256 << 20, Node: "eu1", Log: log})
 //	defer store.Close()
@@ -40,6 +40,12 @@
 // An object of unknown length that outgrows the limit stops being joinable and storable; its readers still get every byte: the
 // blocks nobody has left to read are dropped, and the fill waits for the slowest of those readers instead of growing.
 // A fill that ends early is dropped, and its readers get an error after the bytes that came.
+//
+// # Two tiers
+//
+// What is being filled, validated or read is an entry in a group, of Go structures. A small response that nobody uses is at rest: a record
+// without pointers in a page (packed, Store.rest), from which a fresh hit is answered as it lies. With a disk (Options.Disk) everything goes there
+// too, in the background; Store.recall brings it back.
 //
 // Everything exported is safe for concurrent use unless it says otherwise. Fills end by themselves when their origin does;
 // Close cancels them and waits.
@@ -102,7 +108,7 @@ type Origin interface {
 	Fetch(ctx context.Context, head *httpwire.Head) (*httpwire.Response, error)
 }
 
-// Store holds responses in memory. Make one with New, and Close it.
+// Store holds responses. Make one with New, and Close it.
 type Store struct {
 	node    string
 	log     *slog.Logger

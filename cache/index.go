@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"hash/maphash"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -88,7 +87,7 @@ type shard struct {
 }
 
 func (s *Store) shard(url []byte) *shard {
-	return &s.shards[maphash.Bytes(s.seed, url)&(shardCount-1)]
+	return &s.shards[s.hash(url)&(shardCount-1)]
 }
 
 // group finds or makes the group of a key.

@@ -132,7 +132,7 @@ func (w *world) Fetch(ctx context.Context, h *httpwire.Head) (*httpwire.Response
 // TestServedIsWhatAnOriginSent: under random aborts, truncations, purges, evictions and schedules, every body that ends well equals
 // one complete origin response for that URL and variant, and none that was fetched before a purge is served after it.
 func TestServedIsWhatAnOriginSent(t *testing.T) {
-	worlds(t, func(rt *rapid.T) {
+	rapid.Check(t, func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
 		clients := rapid.IntRange(1, 10).Draw(rt, "clients")
 		memory := rapid.SampledFrom([]int64{100_000, 300_000, 2 << 20, 64 << 20}).Draw(rt, "memory")
@@ -141,18 +141,6 @@ func TestServedIsWhatAnOriginSent(t *testing.T) {
 		if f := failure.Load(); f != nil {
 			rt.Fatal(*f)
 		}
-	})
-}
-
-// worlds is rapid.Check, which stops after a few worlds when the race detector makes each of them ten times as long.
-func worlds(t *testing.T, property func(*rapid.T)) {
-	t.Helper()
-	n := 0
-	rapid.Check(t, func(rt *rapid.T) {
-		if n++; raceDetector && n > 12 {
-			return
-		}
-		property(rt)
 	})
 }
 

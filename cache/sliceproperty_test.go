@@ -35,6 +35,18 @@ func TestEveryBodyIsOfOneVersion(t *testing.T) {
 	})
 }
 
+// worlds is rapid.Check, which stops after a few worlds when the race detector makes each of them ten times as long.
+func worlds(t *testing.T, property func(*rapid.T)) {
+	t.Helper()
+	n := 0
+	rapid.Check(t, func(rt *rapid.T) {
+		if n++; raceDetector && n > 12 {
+			return
+		}
+		property(rt)
+	})
+}
+
 // liar makes an origin that is random: new versions of other lengths, errors, broken bodies, and answers that are not what was asked for.
 func liar(seed uint64) *file {
 	r := rand.New(rand.NewPCG(seed, 99))
