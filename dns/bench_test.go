@@ -1,14 +1,19 @@
 package dns_test
 
 import (
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"net/netip"
 	"testing"
+	"time"
 
 	mdns "github.com/miekg/dns"
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns"
+	"github.com/meridian-edge/meridian/dns/guard"
 )
 
 func BenchmarkAnswer(b *testing.B) {
@@ -36,6 +41,29 @@ func BenchmarkAnswer(b *testing.B) {
 				z.Answer(buf[:0], bench.packet, c, dns.UDP)
 			}
 		})
+	}
+}
+
+// BenchmarkStatic is what a query costs besides its socket: a thousand names in no order, as a batch has them, with the limits of a
+// server as it is installed, from a client that they do not apply to.
+func BenchmarkStatic(b *testing.B) {
+	var lines []string
+	var packets [][]byte
+	for i := range 1000 {
+		lines = append(lines, fmt.Sprintf("h%d 300 A 192.0.2.%d", i, i%250))
+		packets = append(packets, question(fmt.Sprintf("h%d.example.org.", i), mdns.TypeA, edns(1232)))
+	}
+	rand.Shuffle(len(packets), func(i, j int) { packets[i], packets[j] = packets[j], packets[i] })
+	client := netip.MustParseAddrPort("127.0.0.1:4000")
+	limits := guard.Options{Rate: 50, Exempt: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
+	d := newDesk(b, simpleZones(b, lines...), limits, dns.Options{})
+	d.client.SetNow(time.Now())
+	var out [32][dns.MaxUDP]byte
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		i++
+		d.server.Handle(out[i%len(out)][:0], packets[i%len(packets)], &d.client, client, dns.UDP)
 	}
 }
 

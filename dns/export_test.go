@@ -1,6 +1,9 @@
 package dns
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Handle is handle: what every transport calls for a packet. Tests of time need it without sockets.
 func (s *Server) Handle(dst, packet []byte, c *Client, from netip.AddrPort, t Transport) []byte {
@@ -11,3 +14,6 @@ func (s *Server) Handle(dst, packet []byte, c *Client, from netip.AddrPort, t Tr
 func (c *Client) SetTransport(local netip.AddrPort) {
 	c.local = local
 }
+
+// SetNow sets when the batch in hand arrived.
+func (c *Client) SetNow(now time.Time) { c.now = now }

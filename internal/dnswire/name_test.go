@@ -34,6 +34,27 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// TestLowerChangesLettersOnly: every octet at every place of names of many lengths.
+func TestLowerChangesLettersOnly(t *testing.T) {
+	for n := 1; n <= 40; n++ {
+		for at := range n {
+			for c := range 256 {
+				label := bytes.Repeat([]byte{0xFF}, n)
+				label[at] = byte(c)
+				want := byte(c)
+				if c >= 'A' && c <= 'Z' {
+					want += 'a' - 'A'
+				}
+				name := cat(string(rune(n)), string(label), "\x00")
+				got := dnswire.Lower(name)
+				if name[1+at] = want; !bytes.Equal(got, name) {
+					t.Fatalf("%q, want %q", got, name)
+				}
+			}
+		}
+	}
+}
+
 func TestIsName(t *testing.T) {
 	for text, want := range map[string]bool{
 		"": false, "\x00": true, "\x01a\x00": true, "\x01a": false, "\x01": false, "\x05ab": false, "\x40a": false, "\xc0\x0c": false,

@@ -90,9 +90,7 @@ type Query struct {
 	// included. The packet keeps the name as it was sent.
 	Name    [MaxName]byte
 	NameLen int
-	// Offsets are the places in Name where the labels start, Labels of them; the root label is not counted.
-	Offsets [MaxLabels]uint8
-	Labels  int
+	Labels  int // in Name, the root not counted
 
 	Type  uint16
 	Class uint16
@@ -145,46 +143,53 @@ func (q *Query) Parse(packet []byte) Verdict {
 
 // question reads the one question. A name that is compressed has nothing before it to point at, so any pointer is refused.
 func (q *Query) question(packet []byte) bool {
-	off, n := HeaderLen, 0
+	rest := packet[HeaderLen:]
+	n, labels := 0, 0
 	for {
-		if off >= len(packet) {
+		if n >= len(rest) {
 			return false
 		}
-		length := int(packet[off])
+		length := int(rest[n])
 		if length == 0 {
 			break
 		}
 		// One octet must be left for the root.
-		if length > 63 || n+1+length >= MaxName || off+1+length > len(packet) {
+		if length > 63 || n+1+length >= MaxName {
 			return false
 		}
-		q.Offsets[q.Labels] = uint8(n)
-		q.Labels++
-		q.Name[n] = byte(length)
-		for i, c := range packet[off+1 : off+1+length] {
-			if c-'A' < 26 {
-				c |= 0x20
-			}
-			q.Name[n+1+i] = c
-		}
 		n += 1 + length
-		off += 1 + length
+		labels++
 	}
-	q.Name[n] = 0
-	off++
-	if off+4 > len(packet) {
+	n++
+	if n+4 > len(rest) {
 		return false
 	}
-	q.NameLen = n + 1
-	q.Type = binary.BigEndian.Uint16(packet[off:])
-	q.Class = binary.BigEndian.Uint16(packet[off+2:])
-	q.End = off + 4
+	lower(q.Name[:n], rest[:n])
+	q.NameLen, q.Labels = n, labels
+	q.Type = binary.BigEndian.Uint16(rest[n:])
+	q.Class = binary.BigEndian.Uint16(rest[n+2:])
+	q.End = HeaderLen + n + 4
 	return true
 }
 
-// records walks over what follows the question. Only OPT and TSIG mean anything in a query; every other record is stepped over,
-// but counts that lie and octets left over are refused: there is then no telling what the client meant.
+// records reads what follows the question: in nearly every query nothing, or an OPT record alone.
 func (q *Query) records(packet []byte) Verdict {
+	rest := packet[q.End:]
+	before, additional := binary.BigEndian.Uint32(packet[6:]), binary.BigEndian.Uint16(packet[10:])
+	switch {
+	case before == 0 && additional == 0 && len(rest) == 0:
+		return Accept
+	case before == 0 && additional == 1 && len(rest) >= optLen && rest[0] == 0 && binary.BigEndian.Uint16(rest[1:]) == TypeOPT &&
+		int(binary.BigEndian.Uint16(rest[optLen-2:])) == len(rest)-optLen:
+		q.opt(binary.BigEndian.Uint16(rest[3:]), binary.BigEndian.Uint32(rest[5:]))
+		return q.extensions(rest[optLen:])
+	}
+	return q.walk(packet)
+}
+
+// walk steps over whatever records there are. Only OPT and TSIG mean anything in a query; every other record is stepped over,
+// but counts that lie and octets left over are refused: there is then no telling what the client meant.
+func (q *Query) walk(packet []byte) Verdict {
 	before := int(binary.BigEndian.Uint16(packet[6:])) + int(binary.BigEndian.Uint16(packet[8:]))
 	total := before + int(binary.BigEndian.Uint16(packet[10:]))
 	off := q.End
@@ -207,16 +212,28 @@ func (q *Query) records(packet []byte) Verdict {
 				q.EDNS = false
 				return FormErr
 			}
-			q.EDNS = true
-			q.UDPSize = rr.class
-			q.Version = uint8(rr.ttl >> 16)
-			q.DO = rr.ttl&0x8000 != 0
+			q.opt(rr.class, rr.ttl)
 			options = rr.data
 		}
 	}
-	switch {
-	case off != len(packet):
+	if off != len(packet) {
 		return FormErr
+	}
+	return q.extensions(options)
+}
+
+// optLen is the length of an OPT record without options.
+const optLen = 11
+
+// opt reads the fields of an OPT record that mean something else than in others (RFC 6891 section 6.1.3).
+func (q *Query) opt(class uint16, ttl uint32) {
+	q.EDNS, q.UDPSize = true, class
+	q.Version, q.DO = uint8(ttl>>16), ttl&0x8000 != 0
+}
+
+// extensions reads the data of an OPT record if it is of our version.
+func (q *Query) extensions(options []byte) Verdict {
+	switch {
 	case q.Version != 0:
 		return BadVers // what the options of another version look like is unknown
 	case !q.options(options):
