@@ -35,13 +35,14 @@ type work struct {
 	// handover: it is for the transfer room.
 	handover bool
 	hops     int // CNAMEs followed so far
+	labels   int // of the name in hand
 	question []byte
-	chased   [maxHops][]byte // their targets
-	names    [maxHops][dnswire.MaxName]byte
-	renamed  [][]byte // DNAMEs in the answer
-	found    [steer.MultivalueAnswers]steer.Pick
-	picks    [steer.MultivalueAnswers]int
+	renamed  [][]byte     // DNAMEs in the answer
 	trace    *Explanation // nil unless Explain asks
+	picks    [steer.MultivalueAnswers]int
+	found    [steer.MultivalueAnswers]steer.Pick
+	chased   [maxHops][]byte // targets of CNAMEs
+	names    [maxHops][dnswire.MaxName]byte
 }
 
 // Answer appends the reply to a query in wire form to dst and returns the extended slice. When the packet deserves none it
@@ -148,11 +149,11 @@ func (z *Zones) lookup(c *Client) {
 	w := &c.work
 	r := &w.reply
 	name, owner := c.query.Name[:c.query.NameLen], dnswire.HeaderLen
-	w.question, w.renamed = name, w.renamed[:0]
+	w.labels, w.question, w.renamed = c.query.Labels, name, w.renamed[:0]
 	for name != nil {
-		i := z.zoneOf(name)
-		if w.hops == 0 {
-			i = z.delegator(c, name, i)
+		i := z.zoneOf(name, w.labels)
+		if w.hops == 0 && c.query.Type == dnswire.TypeDS {
+			i = z.delegator(name, i)
 		}
 		switch {
 		case i < 0 && w.hops == 0:
@@ -177,11 +178,12 @@ func (z *Zones) lookup(c *Client) {
 	}
 }
 
-// delegator is the zone that a question is for: for a DS at a zone's apex the one above it, if that is ours (RFC 4035 section
+// delegator is the zone that a question for a DS is for: at a zone's apex the one above it, if that is ours (RFC 4035 section
 // 3.1.4.1).
-func (z *Zones) delegator(c *Client, name []byte, i int) int {
-	if c.query.Type == dnswire.TypeDS && i >= 0 && len(name) == z.units[i].apexLen && len(name) > 1 {
-		if above := z.zoneOf(dnswire.Parent(name)); above >= 0 {
+func (z *Zones) delegator(name []byte, i int) int {
+	if i >= 0 && len(name) == z.units[i].apexLen && len(name) > 1 {
+		above := dnswire.Parent(name)
+		if above := z.zoneOf(above, dnswire.CountLabels(above)); above >= 0 {
 			return above
 		}
 	}
@@ -193,7 +195,7 @@ func (z *Zones) delegator(c *Client, name []byte, i int) int {
 func (z *Zones) inZone(c *Client, u *unit, name []byte, owner int) (next []byte, at int) {
 	w := &c.work
 	r := &w.reply
-	n, how := u.find(name)
+	n, how := u.find(name, w.labels)
 	if w.trace != nil {
 		w.trace.hop(name, u, n, how)
 	}
@@ -272,7 +274,7 @@ func (w *work) follow(at int) (name []byte, owner int) {
 			return nil, 0
 		}
 	}
-	w.chased[w.hops] = name
+	w.chased[w.hops], w.labels = name, dnswire.CountLabels(name)
 	return name, at
 }
 
@@ -281,48 +283,43 @@ func (w *work) follow(at int) (name []byte, owner int) {
 func (z *Zones) fromNode(c *Client, u *unit, n node, name []byte, owner int) (next []byte, at int) {
 	w := &c.work
 	r := &w.reply
-	qtype := c.query.Type
-	var set set
-	if binary.LittleEndian.Uint16(u.arena[n+nodeCNAME:]) != noSet {
-		set = u.special(n, nodeCNAME)
-	}
-	chase := set.typ != 0 && qtype != dnswire.TypeCNAME && qtype != dnswire.TypeANY
+	set, chase := u.setFor(n, c.query.Type)
 	switch {
-	case set.typ != 0 && (qtype == typeRRSIG || qtype == typeNSEC): // they stand next to a CNAME (RFC 4034)
-		set, chase = u.set(n, qtype), false
-	case set.typ != 0:
-	case qtype == dnswire.TypeANY && u.count(n) > 0:
-		if set = u.special(n, nodeAny); set.typ == 0 {
-			r.Put(message.Answer, hinfo, owner, 0)
-			return nil, 0
-		}
-	default:
-		set = u.set(n, qtype)
-	}
-	if set.typ == 0 {
+	case set.typ == 0 && c.query.Type == dnswire.TypeANY && u.count(n) > 0:
+		r.Put(message.Answer, hinfo, owner, 0)
+		return nil, 0
+	case set.typ == 0:
 		deny(r, u, owner+len(name)-u.apexLen)
 		return nil, 0
 	}
-	from := r.Len()
-	if set.flags&setIsTree == 0 {
-		if w.trace != nil {
-			w.trace.chosen(u, n, set, nil)
-		}
-		b := u.static(set)
-		if !r.Put(message.Answer, b.Records, owner, uint32(c.Random)) {
-			return nil, 0
-		}
-		if b.signatures.N > 0 && c.query.DO && !r.Put(message.Answer, b.signatures, owner, 0) {
-			return nil, 0
-		}
-		if !chase {
-			additional(r, u, b.extra)
-			return nil, 0
-		}
-	} else if !z.fromTree(c, u, n, set, name, owner) || !chase {
-		return nil, 0
+	from, whole := r.Len(), false
+	if set.flags&setIsTree != 0 {
+		whole = z.fromTree(c, u, n, set, name, owner)
+	} else {
+		whole = fromSet(c, u, n, set, owner)
 	}
-	return w.follow(from + message.FixedLen)
+	switch {
+	case !whole:
+		return nil, 0
+	case chase:
+		return w.follow(from + message.FixedLen)
+	case set.flags&setIsTree == 0:
+		additional(r, u, set.extra)
+	}
+	return nil, 0
+}
+
+// fromSet answers with a set that is the same for everybody. It returns false when that does not fit.
+func fromSet(c *Client, u *unit, n node, set set, owner int) bool {
+	r := &c.work.reply
+	if c.work.trace != nil {
+		c.work.trace.chosen(u, n, set, nil)
+	}
+	if !r.Put(message.Answer, u.recordsOf(set), owner, uint32(c.Random)) {
+		return false
+	}
+	// RFC 4035 section 3.1.1
+	return set.flags&setIsSigned == 0 || !c.query.DO || r.Put(message.Answer, u.signaturesOf(set), owner, 0)
 }
 
 // fromTree answers with what a policy picks. It returns false when there is nothing to go on from.

@@ -387,7 +387,7 @@ func (b *builder) checkChains() {
 		if s.typ != dnswire.TypeCNAME || len(b.faults) > 0 {
 			continue
 		}
-		n, how := b.u.find(s.name)
+		n, how := b.u.find(s.name, dnswire.CountLabels(s.name))
 		if how != exact {
 			continue
 		}
@@ -420,7 +420,7 @@ func (b *builder) chain(n node, lengths map[node]int) int {
 		if !dnswire.Below(name, b.u.apex) {
 			continue
 		}
-		if next, how := b.u.find(name); how == exact || how == wildcard {
+		if next, how := b.u.find(name, dnswire.CountLabels(name)); how == exact || how == wildcard {
 			longest = max(longest, b.chain(next, lengths))
 		}
 	}

@@ -48,7 +48,7 @@ func refuse(dst, packet []byte, c *Client, t Transport, rcode uint16) ([]byte, I
 
 // limit holds a reply against the rates of the client's network.
 func (s *Server) limit(dst, reply []byte, c *Client, v *visit, info *Info) []byte {
-	if s.guard.Idle() || v.now.IsZero() { // the latter: limits were switched on after this packet came
+	if v.now.IsZero() || s.guard.Exempts(c.Addr) { // the former: there are no limits, or there were none when this packet came
 		return reply
 	}
 	kind := c.kind(info)

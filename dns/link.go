@@ -63,7 +63,7 @@ func (b *builder) answering(name []byte) node {
 	if !dnswire.Below(name, b.u.apex) {
 		return 0
 	}
-	if n, how := b.u.find(name); how == exact || how == wildcard {
+	if n, how := b.u.find(name, dnswire.CountLabels(name)); how == exact || how == wildcard {
 		return n
 	}
 	return 0

@@ -2,7 +2,6 @@ package dns
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"runtime/debug"
@@ -23,31 +22,15 @@ type Messages interface {
 // maxDetours is how many messages over UDP may be with Messages at a time; more are dropped, and whoever sent them tries again.
 const maxDetours = 64
 
-// special reports whether a packet is no plain query. Almost all are plain, and known to be after a few octets.
-func special(p []byte) bool {
-	if len(p) < dnswire.HeaderLen || p[2]&0x80 != 0 {
+// special reports whether what was parsed is no plain query.
+func special(q *dnswire.Query, verdict dnswire.Verdict) bool {
+	switch {
+	case verdict == dnswire.Drop:
 		return false
-	}
-	if p[2]&0x78 != 0 {
+	case verdict == dnswire.NotImp || q.Signed:
 		return true
 	}
-	at := dnswire.HeaderLen
-	for at < len(p) && p[at] != 0 {
-		at += 1 + int(p[at])
-	}
-	if at+5 > len(p) {
-		return false
-	}
-	if t := binary.BigEndian.Uint16(p[at+1:]); t == dnswire.TypeAXFR || t == dnswire.TypeIXFR {
-		return true
-	}
-	additional := binary.BigEndian.Uint16(p[10:])
-	if at += 5; additional == 0 || additional == 1 && at+3 <= len(p) && p[at] == 0 && binary.BigEndian.Uint16(p[at+1:]) == dnswire.TypeOPT {
-		return false
-	}
-	var q dnswire.Query
-	q.Parse(p)
-	return q.Signed
+	return q.End > dnswire.HeaderLen && (q.Type == dnswire.TypeAXFR || q.Type == dnswire.TypeIXFR)
 }
 
 // detourUDP hands datagram i, which is no plain query, on, in a goroutine of its own since that may block. packet is what it holds for

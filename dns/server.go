@@ -76,15 +76,26 @@ func NewServer(o Options) *Server {
 }
 
 // handle answers one packet, appending the reply to dst, counts it and tells the observers.
-func (s *Server) handle(dst, packet []byte, c *Client, from netip.AddrPort, t Transport) []byte {
+func (s *Server) handle(dst, packet []byte, c *Client, from netip.AddrPort, t Transport) (reply []byte) {
+	defer func() {
+		if r := recover(); r != nil {
+			reply = s.failed(dst, packet, c, t, r)
+		}
+		s.metrics.settle(&c.count)
+	}()
+	return s.serve(dst, packet, c, from, t, c.query.Parse(packet))
+}
+
+// serve is handle for a packet that has been parsed into c. The caller recovers, and settles what was counted.
+func (s *Server) serve(dst, packet []byte, c *Client, from netip.AddrPort, t Transport, verdict dnswire.Verdict) []byte {
 	z := s.source.Zones()
 	c.Addr = from.Addr().Unmap()
 	c.Random = rand.Uint64()
 	v := visit{transport: t, now: c.now}
-	if v.now.IsZero() && (len(s.observers) > 0 || !s.guard.Idle()) {
+	if v.now.IsZero() && s.timed() {
 		v.now = time.Now()
 	}
-	reply, info := s.answer(z, dst, packet, c, &v)
+	reply, info := s.answer(z, dst, packet, c, &v, verdict)
 	if t == UDP && info.Dropped == NotDropped {
 		switch {
 		case provokes(from.Port(), info.RCode):
@@ -93,11 +104,25 @@ func (s *Server) handle(dst, packet []byte, c *Client, from netip.AddrPort, t Tr
 			reply = s.limit(dst, reply, c, &v, &info)
 		}
 	}
-	s.metrics.count(z, t, &info)
+	s.metrics.note(&c.count, z, t, &info)
 	if len(s.observers) > 0 && info.Dropped != Malformed {
 		s.observe(c, from, packet, reply[len(dst):], &v, &info)
 	}
 	return reply
+}
+
+// timed reports whether anybody needs to know when a packet came.
+func (s *Server) timed() bool { return len(s.observers) > 0 || !s.guard.Idle() }
+
+// failed turns a bug in an answer, and what it panicked with, into SERVFAIL for that one packet.
+func (s *Server) failed(dst, packet []byte, c *Client, t Transport, what any) []byte {
+	s.metrics.panics.Inc()
+	s.log.Error("dns answer panicked", "panic", fmt.Sprint(what), "stack", string(debug.Stack()))
+	if len(packet) < dnswire.HeaderLen {
+		return dst
+	}
+	s.metrics.note(&c.count, s.source.Zones(), t, &Info{RCode: rcodeServFail})
+	return message.Fail(dst, packet, rcodeServFail) // what went wrong may have been anything, but without a header nothing would have
 }
 
 // visit is what is known of one packet on its way.
@@ -114,17 +139,8 @@ func provokes(port uint16, rcode uint16) bool {
 	return port < servicePorts && (rcode == rcodeFormErr || rcode == rcodeNotImp)
 }
 
-// answer turns a bug in an answer into SERVFAIL for that one packet.
-func (s *Server) answer(z *Zones, dst, packet []byte, c *Client, v *visit) (reply []byte, info Info) {
-	defer func() {
-		if r := recover(); r != nil {
-			s.metrics.panics.Inc()
-			s.log.Error("dns answer panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
-			// What went wrong may have been anything, but without a header nothing would have.
-			reply, info = message.Fail(dst, packet, rcodeServFail), Info{RCode: rcodeServFail}
-		}
-	}()
-	verdict := c.query.Parse(packet)
+// answer makes the reply to a packet that has been parsed into c.
+func (s *Server) answer(z *Zones, dst, packet []byte, c *Client, v *visit, verdict dnswire.Verdict) (reply []byte, info Info) {
 	c.work.reply.Options, c.work.limit = message.Options{}, 0
 	if verdict != dnswire.Accept {
 		return z.answerParsed(dst, packet, c, v.transport, verdict)

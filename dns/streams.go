@@ -86,7 +86,10 @@ func over(k transport.Kind) Transport { return [...]Transport{TCP, TLS, HTTPS, Q
 type handover struct{ server *Server }
 
 // Takes implements transport.Messages.
-func (h *handover) Takes(packet []byte) bool { return special(packet) }
+func (h *handover) Takes(packet []byte) bool {
+	var q dnswire.Query
+	return special(&q, q.Parse(packet))
+}
 
 // Handle implements transport.Messages.
 func (h *handover) Handle(ctx context.Context, m *transport.Message) {

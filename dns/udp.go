@@ -61,39 +61,66 @@ type udpLoop struct {
 	batch   *netio.Batch
 	client  Client
 	detours sync.WaitGroup // messages handed over that are not answered yet
+	packet  []byte         // in hand, without what a proxy put before it
 }
 
 // answerBatch answers the n datagrams of a batch.
 func (s *Server) answerBatch(ctx context.Context, u *udpLoop, n int) {
-	if !s.guard.Idle() || len(s.observers) > 0 {
+	if s.timed() {
 		u.client.now = time.Now() // once for all of them: reading the clock costs more than a limit does
 	}
-	for i := range n {
-		packet, from := u.batch.Datagram(i)
-		switch {
-		case from.Port() == 0:
-			s.metrics.dropped[SourcePort].Inc() // no client sends from there, and nothing can be sent back (D09)
-			continue
-		case u.batch.Truncated(i):
-			s.metrics.dropped[Malformed].Inc() // what is missing may have been a signature, or nothing at all
-			continue
-		}
-		packet, asker, ok := s.proxied(packet, from)
-		if !ok {
-			s.metrics.dropped[ProxyHeader].Inc()
-			continue
-		}
-		handed := s.messages != nil && special(packet)
-		switch {
-		case len(packet) > maxQuery && !(handed && transport.IsUpdate(packet)):
-			s.metrics.dropped[Malformed].Inc()
-		case handed:
-			s.detourUDP(ctx, u, i, packet, asker)
-		default:
-			u.batch.Reply(i, s.handle(u.batch.Buffer(i), packet, &u.client, asker, UDP))
-		}
+	for next := 0; next < n; {
+		next = s.answerFrom(ctx, u, next, n)
 	}
+	s.metrics.settle(&u.client.count)
 	if failed := u.batch.Flush(); failed > 0 {
 		s.metrics.dropped[SendFailed].Add(float64(failed))
 	}
+}
+
+// answerFrom answers datagrams from number next to before n, up to one that fails on a bug, and returns the number to go on with: being ready to
+// recover costs less once for all than for each.
+func (s *Server) answerFrom(ctx context.Context, u *udpLoop, next, n int) (rest int) {
+	rest = next
+	defer func() {
+		if r := recover(); r != nil {
+			u.batch.Reply(rest, s.failed(u.batch.Buffer(rest), u.packet, &u.client, UDP, r))
+			rest++
+		}
+	}()
+	for ; rest < n; rest++ {
+		s.answerDatagram(ctx, u, rest)
+	}
+	return rest
+}
+
+// answerDatagram answers datagram i of the batch.
+func (s *Server) answerDatagram(ctx context.Context, u *udpLoop, i int) {
+	packet, from := u.batch.Datagram(i)
+	u.packet = nil
+	switch {
+	case from.Port() == 0:
+		s.metrics.dropped[SourcePort].Inc() // no client sends from there, and nothing can be sent back (D09)
+		return
+	case u.batch.Truncated(i):
+		s.metrics.dropped[Malformed].Inc() // what is missing may have been a signature, or nothing at all
+		return
+	}
+	packet, asker, ok := s.proxied(packet, from)
+	if !ok {
+		s.metrics.dropped[ProxyHeader].Inc()
+		return
+	}
+	if len(packet) > maxQuery && (s.messages == nil || !transport.IsUpdate(packet)) {
+		s.metrics.dropped[Malformed].Inc()
+		return
+	}
+	u.packet = packet
+	q := &u.client.query
+	verdict := q.Parse(packet)
+	if s.messages != nil && special(q, verdict) {
+		s.detourUDP(ctx, u, i, packet, asker)
+		return
+	}
+	u.batch.Reply(i, s.serve(u.batch.Buffer(i), packet, &u.client, asker, UDP, verdict))
 }

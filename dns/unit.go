@@ -54,7 +54,7 @@ const (
 	noSet       = 0xFFFF
 	arenaStart  = 4 // so that no node is at 0
 	setIsTree   = 1 // a policy picks the answer: extra is an index in steered
-	setIsSigned = 2 // its signatures (RRSIG) follow its records
+	setIsSigned = 2 // its signatures (RRSIG), which the zone's data has, follow its records: nothing is signed here yet
 	sigHeader   = 4 // records (2), octets (2)
 	extraHeader = 6 // records (2), octets (2), required (2)
 )
@@ -93,8 +93,6 @@ type leaf struct {
 type blob struct {
 	message.Records
 	extra uint32 // offset of the additional records that go with it; 0: none
-	// signatures go with the answer to who sets the DO bit (RFC 4035 section 3.1.1): those that the zone's data has. Nothing is signed here yet.
-	signatures message.Records
 }
 
 // node is the offset of a node in its unit's arena; 0: none.
@@ -146,16 +144,30 @@ func (u *unit) special(n node, offset node) set {
 	return u.readSet(u.setAt(n, int(i)))
 }
 
-// static is the answer of a set that no policy picks.
-func (u *unit) static(s set) blob {
-	b := blob{Records: message.Records{Wire: u.arena[s.at : s.at+uint32(s.size)], N: int(s.n)}, extra: s.extra}
-	if s.flags&setIsSigned != 0 {
-		at := s.at + uint32(s.size)
-		head := u.arena[at : at+sigHeader]
-		b.signatures.N = int(binary.LittleEndian.Uint16(head))
-		b.signatures.Wire = u.arena[at+sigHeader : at+sigHeader+uint32(binary.LittleEndian.Uint16(head[2:]))]
+// setFor is the set that answers for a type, and whether it is a CNAME to follow. Without one it is a set of type 0.
+func (u *unit) setFor(n node, typ uint16) (s set, chase bool) {
+	if binary.LittleEndian.Uint16(u.arena[n+nodeCNAME:]) != noSet && typ != typeRRSIG && typ != typeNSEC { // these stand next to a CNAME (RFC 4034)
+		return u.special(n, nodeCNAME), typ != dnswire.TypeCNAME && typ != dnswire.TypeANY
 	}
-	return b
+	if typ == dnswire.TypeANY {
+		return u.special(n, nodeAny), false
+	}
+	return u.set(n, typ), false
+}
+
+// static is the answer of a set that no policy picks.
+func (u *unit) static(s set) blob { return blob{Records: u.recordsOf(s), extra: s.extra} }
+
+func (u *unit) recordsOf(s set) message.Records {
+	return message.Records{Wire: u.arena[s.at : s.at+uint32(s.size)], N: int(s.n)}
+}
+
+// signaturesOf are those of a signed set.
+func (u *unit) signaturesOf(s set) message.Records {
+	at := s.at + uint32(s.size)
+	head := u.arena[at : at+sigHeader]
+	at += sigHeader
+	return message.Records{Wire: u.arena[at : at+uint32(binary.LittleEndian.Uint16(head[2:]))], N: int(binary.LittleEndian.Uint16(head))}
 }
 
 // get returns the node with exactly this name, or 0.
@@ -193,10 +205,10 @@ func (m match) String() string {
 
 // find looks a name of the zone up (RFC 1034 section 4.3.2 step 3). Every name and every empty non-terminal is a node, so the
 // longest suffix that is a node is the closest encloser. It probes at most depth+1 times however many labels the name has,
-// which keeps random-subdomain floods cheap (D06).
-func (u *unit) find(name []byte) (node, match) {
+// which keeps random-subdomain floods cheap (D06). labels is how many the name has.
+func (u *unit) find(name []byte, labels int) (node, match) {
 	rest := name
-	for excess := dnswire.CountLabels(name) - u.depth; excess > 0; excess-- {
+	for excess := labels - u.depth; excess > 0; excess-- {
 		rest = dnswire.Parent(rest)
 	}
 	n := u.get(rest)
@@ -258,13 +270,13 @@ func insert(slots []uint64, h uint64, value uint32) {
 	slots[at] = h>>32<<32 | uint64(value)
 }
 
-// zoneOf is the index of the zone a name belongs to: the one with the longest matching apex, or -1.
-func (z *Zones) zoneOf(name []byte) int {
+// zoneOf is the index of the zone a name of so many labels belongs to: the one with the longest matching apex, or -1.
+func (z *Zones) zoneOf(name []byte, labels int) int {
 	if len(z.units) <= fewZones {
 		return z.fewZoneOf(name)
 	}
 	rest := name
-	for excess := dnswire.CountLabels(name) - z.apexes.depth; excess > 0; excess-- {
+	for excess := labels - z.apexes.depth; excess > 0; excess-- {
 		rest = dnswire.Parent(rest)
 	}
 	for {

@@ -5,7 +5,6 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"net/netip"
-	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -71,7 +70,12 @@ func (g *Guard) Limit(now time.Time, client netip.Addr, a Answer, draw uint64) A
 
 func (s *settings) exempts(client netip.Addr) bool {
 	client = client.Unmap()
-	return slices.ContainsFunc(s.Exempt, func(p netip.Prefix) bool { return p.Contains(client) })
+	for i := range s.Exempt {
+		if s.Exempt[i].Contains(client) {
+			return true
+		}
+	}
+	return false
 }
 
 // limited decides about a response above its rate.

@@ -51,9 +51,8 @@ func (r *Reply) opt(q *dnswire.Query, scope int) {
 		flags = 0x80
 	}
 	o := &r.Options
-	m := append(r.msg, 0, 0, byte(dnswire.TypeOPT), MaxUDP>>8, MaxUDP&0xFF, byte(r.RCode>>4), 0, flags, 0)
-	length := len(m)
-	m = append(m, 0, 0)
+	m := append(r.msg, 0, 0, byte(dnswire.TypeOPT), MaxUDP>>8, MaxUDP&0xFF, byte(r.RCode>>4), 0, flags, 0, 0, 0)
+	length := len(m) - 2
 	if subnet := q.SubnetOption; subnet != nil {
 		m = optionHead(m, dnswire.OptionSubnet, len(subnet))
 		m = append(m, subnet...)

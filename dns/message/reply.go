@@ -74,13 +74,12 @@ func (r *Reply) Put(section Section, b Records, owner int, draw uint32) bool {
 		r.Truncate()
 		return false
 	}
-	from, cut := len(r.msg), 0
+	from := len(r.msg)
 	if b.N > 1 {
-		for k := int(uint64(draw) * uint64(b.N) >> 32); k > 0; k-- {
-			cut = end(b.Wire, cut)
-		}
+		r.rotate(b, draw)
+	} else {
+		r.msg = append(r.msg, b.Wire...)
 	}
-	r.msg = append(append(r.msg, b.Wire[cut:]...), b.Wire[:cut]...)
 	r.counts[section] += uint16(b.N)
 	if owner != dnswire.HeaderLen {
 		for at := from; at < len(r.msg); at = end(r.msg, at) {
@@ -88,6 +87,15 @@ func (r *Reply) Put(section Section, b Records, owner int, draw uint32) bool {
 		}
 	}
 	return true
+}
+
+// rotate appends records from the one drawn on, and then those before it.
+func (r *Reply) rotate(b Records, draw uint32) {
+	cut := 0
+	for k := int(uint64(draw) * uint64(b.N) >> 32); k > 0; k-- {
+		cut = end(b.Wire, cut)
+	}
+	r.msg = append(append(r.msg, b.Wire[cut:]...), b.Wire[:cut]...)
 }
 
 // PutAddress adds an A or AAAA record with its owner at an offset of the message. It returns false when it does not fit, and the reply is then
@@ -161,12 +169,8 @@ func (r *Reply) Finish(q *dnswire.Query, scope int) []byte {
 		questions = 1
 	}
 	h := r.msg[r.base:]
-	binary.BigEndian.PutUint16(h, q.ID)
-	binary.BigEndian.PutUint16(h[2:], flags)
-	binary.BigEndian.PutUint16(h[4:], questions)
-	for i, n := range r.counts {
-		binary.BigEndian.PutUint16(h[6+2*i:], n)
-	}
+	binary.BigEndian.PutUint64(h, uint64(q.ID)<<48|uint64(flags)<<32|uint64(questions)<<16|uint64(r.counts[Answer]))
+	binary.BigEndian.PutUint32(h[8:], uint32(r.counts[Authority])<<16|uint32(r.counts[Additional]))
 	return r.msg
 }
 

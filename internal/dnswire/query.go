@@ -86,11 +86,8 @@ type Query struct {
 	ID    uint16
 	Flags uint16 // the second header word as received
 
-	// Name holds the question's name in wire form, ASCII letters lower-cased; NameLen octets of it count, the root's
-	// included. The packet keeps the name as it was sent.
-	Name    [MaxName]byte
-	NameLen int
-	Labels  int // in Name, the root not counted
+	// NameLen octets of Name count, the root's included, and Labels labels, the root not included.
+	NameLen, Labels int
 
 	Type  uint16
 	Class uint16
@@ -112,6 +109,9 @@ type Query struct {
 
 	// Signed is true when the last record is a TSIG, which is not verified here (RFC 8945).
 	Signed bool
+
+	// Name holds the question's name in wire form, ASCII letters lower-cased. The packet keeps the name as it was sent.
+	Name [MaxName]byte
 }
 
 // Parse reads one packet into q. Whatever the verdict, except for Drop, ID, Flags and End are set; the name, type and class are
