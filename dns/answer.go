@@ -48,21 +48,23 @@ type work struct {
 // Answer appends the reply to a query in wire form to dst and returns the extended slice. When the packet deserves none it
 // returns dst as it is, with Info.Dropped set. It never appends more than the transport and the client's EDNS allow.
 func (z *Zones) Answer(dst, query []byte, c *Client, t Transport) ([]byte, Info) {
-	w := &c.work
-	w.trace = nil
-	return z.answer(dst, query, c, t)
+	c.work.trace = nil
+	return z.answer(dst, query, c, t), c.info
 }
 
-func (z *Zones) answer(dst, packet []byte, c *Client, t Transport) ([]byte, Info) {
+func (z *Zones) answer(dst, packet []byte, c *Client, t Transport) []byte {
 	c.work.reply.Options, c.work.limit = message.Options{}, 0
 	return z.answerParsed(dst, packet, c, t, c.query.Parse(packet))
 }
 
-// answerParsed answers the query in c, which was read from packet. The reply's options and limit are set.
-func (z *Zones) answerParsed(dst, packet []byte, c *Client, t Transport, verdict dnswire.Verdict) ([]byte, Info) {
-	q, w := &c.query, &c.work
+// answerParsed answers the query in c, which was read from packet, and leaves there what is to be said about the answer. The reply's options and limit
+// are set.
+func (z *Zones) answerParsed(dst, packet []byte, c *Client, t Transport, verdict dnswire.Verdict) []byte {
+	q, w, info := &c.query, &c.work, &c.info
+	*info = Info{}
 	if verdict == dnswire.Drop {
-		return dst, Info{Dropped: Malformed}
+		info.Dropped = Malformed
+		return dst
 	}
 	r := c.begin(dst, packet, t)
 	w.asked, w.handover, w.scope, w.hops = false, false, 0, 0
@@ -77,14 +79,15 @@ func (z *Zones) answerParsed(dst, packet []byte, c *Client, t Transport, verdict
 	default:
 		z.respond(c)
 	}
-	info := Info{RCode: r.RCode, Truncated: r.Truncated, Scope: uint8(w.scope), Handover: verdict == dnswire.NotImp || w.handover}
+	info.RCode, info.Truncated, info.Scope = r.RCode, r.Truncated, uint8(w.scope)
+	info.Handover = verdict == dnswire.NotImp || w.handover
 	if q.End > dnswire.HeaderLen {
 		info.Type = q.Type
 	}
 	if w.zone >= 0 {
 		info.Zone, info.zone = z.units[w.zone].name, w.zone+1
 	}
-	return r.Finish(q, w.scope), info
+	return r.Finish(q, w.scope)
 }
 
 // begin starts the reply to the query in c.
@@ -285,15 +288,15 @@ func (z *Zones) fromNode(c *Client, u *unit, n node, name []byte, owner int) (ne
 	r := &w.reply
 	set, chase := u.setFor(n, c.query.Type)
 	switch {
-	case set.typ == 0 && c.query.Type == dnswire.TypeANY && u.count(n) > 0:
+	case set.typ() == 0 && c.query.Type == dnswire.TypeANY && u.count(n) > 0:
 		r.Put(message.Answer, hinfo, owner, 0)
 		return nil, 0
-	case set.typ == 0:
+	case set.typ() == 0:
 		deny(r, u, owner+len(name)-u.apexLen)
 		return nil, 0
 	}
 	from, whole := r.Len(), false
-	if set.flags&setIsTree != 0 {
+	if set.has(setIsTree) {
 		whole = z.fromTree(c, u, n, set, name, owner)
 	} else {
 		whole = fromSet(c, u, n, set, owner)
@@ -303,8 +306,8 @@ func (z *Zones) fromNode(c *Client, u *unit, n node, name []byte, owner int) (ne
 		return nil, 0
 	case chase:
 		return w.follow(from + message.FixedLen)
-	case set.flags&setIsTree == 0:
-		additional(r, u, set.extra)
+	case !set.has(setIsTree):
+		additional(r, u, set.extra())
 	}
 	return nil, 0
 }
@@ -319,13 +322,13 @@ func fromSet(c *Client, u *unit, n node, set set, owner int) bool {
 		return false
 	}
 	// RFC 4035 section 3.1.1
-	return set.flags&setIsSigned == 0 || !c.query.DO || r.Put(message.Answer, u.signaturesOf(set), owner, 0)
+	return !set.has(setIsSigned) || !c.query.DO || r.Put(message.Answer, u.signaturesOf(set), owner, 0)
 }
 
 // fromTree answers with what a policy picks. It returns false when there is nothing to go on from.
 func (z *Zones) fromTree(c *Client, u *unit, n node, set set, name []byte, owner int) bool {
 	r := &c.work.reply
-	s := &u.steered[set.extra]
+	s := &u.steered[set.extra()]
 	picks := z.pick(c, u, n, set, name)
 	if len(picks) == 0 {
 		deny(r, u, owner+len(name)-u.apexLen)
@@ -343,7 +346,7 @@ func (z *Zones) fromTree(c *Client, u *unit, n node, set set, name []byte, owner
 			if !r.Put(message.Answer, l.Records, owner, draw) {
 				return false
 			}
-		case l.host == "" || !z.putHost(r, l.host, set.typ, owner, c.Random):
+		case l.host == "" || !z.putHost(r, l.host, set.typ(), owner, c.Random):
 			unknown = true
 		}
 	}

@@ -228,14 +228,14 @@ func (b *builder) writeNode(name []byte, items []item) {
 	u.arena = append(u.arena, 0xFF, 0xFF, 0xFF, 0xFF) // no set for ANY, no CNAME
 	u.arena = append(u.arena, name...)
 	u.arena = append(u.arena, make([]byte, setLen*len(items))...)
-	least := 1 << 16
+	least := uint32(1 << 16)
 	for i := range items {
 		s := b.writeSet(u.setAt(n, i), n, &items[i], items)
-		if s.flags&setIsTree == 0 && s.typ != 0 && int(s.size) < least {
-			least = int(s.size)
+		if !s.has(setIsTree) && s.typ() != 0 && s.size() < least {
+			least = s.size()
 			binary.LittleEndian.PutUint16(u.arena[n+nodeAny:], uint16(i))
 		}
-		if s.typ == dnswire.TypeCNAME {
+		if s.typ() == dnswire.TypeCNAME {
 			binary.LittleEndian.PutUint16(u.arena[n+nodeCNAME:], uint16(i))
 		}
 	}
@@ -263,7 +263,7 @@ func (it *item) empty() bool { return it.src != nil && it.src.steered == nil && 
 // writeSet fills in the head of a set, at an offset, and appends its records.
 func (b *builder) writeSet(at uint32, owner node, it *item, node []item) set {
 	u := b.u
-	s := set{typ: it.typ, at: uint32(len(u.arena))}
+	s := setFields{typ: it.typ, at: uint32(len(u.arena))}
 	switch {
 	case it.src != nil && it.src.steered != nil:
 		s.flags, s.extra = setIsTree, uint32(len(u.steered))
@@ -296,17 +296,11 @@ func (b *builder) writeSet(at uint32, owner node, it *item, node []item) set {
 		s.flags |= setIsSigned
 	}
 	u.records += int(s.n)
-	h := u.arena[at : at+setLen]
-	binary.LittleEndian.PutUint16(h, s.typ)
-	binary.LittleEndian.PutUint16(h[2:], s.n)
-	binary.LittleEndian.PutUint16(h[4:], s.size)
-	binary.LittleEndian.PutUint16(h[6:], s.flags)
-	binary.LittleEndian.PutUint32(h[8:], s.at)
-	binary.LittleEndian.PutUint32(h[12:], s.extra)
+	u.writeSet(at, s.set())
 	if s.flags&setIsTree == 0 && hasTargets(s.typ) {
 		b.links = append(b.links, link{set: at, owner: owner, cut: u.arena[owner+nodeFlags]&nodeCut != 0 && s.typ == dnswire.TypeNS})
 	}
-	return s
+	return s.set()
 }
 
 // sign appends the signatures of a type that a node has, and reports whether there are any.
@@ -356,10 +350,10 @@ func (b *builder) setNegative() {
 	apex := b.nodes[0]
 	soa, ns := u.set(apex, dnswire.TypeSOA), u.set(apex, dnswire.TypeNS)
 	switch {
-	case ns.typ == 0:
+	case ns.typ() == 0:
 		b.fault(errors.New("no nameservers"))
 		return
-	case soa.typ == 0 || soa.size < message.FixedLen+22:
+	case soa.typ() == 0 || soa.size() < message.FixedLen+22:
 		b.fault(errors.New("no SOA record"))
 		return
 	}

@@ -10,7 +10,7 @@ import (
 // pick chooses the leaves that answer for a set: none when a policy has nothing for this client, several only for multivalue.
 func (z *Zones) pick(c *Client, u *unit, n node, set set, name []byte) []int {
 	w := &c.work
-	s := &u.steered[set.extra]
+	s := &u.steered[set.extra()]
 	if s.tree == nil {
 		w.picks[0] = s.leaf
 		w.trace.chosen(u, n, set, w.picks[:1])

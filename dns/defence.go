@@ -40,18 +40,19 @@ func (s *Server) prepare(c *Client, v *visit) (rcode uint16) {
 }
 
 // refuse is a reply without records.
-func refuse(dst, packet []byte, c *Client, t Transport, rcode uint16) ([]byte, Info) {
+func refuse(dst, packet []byte, c *Client, t Transport, rcode uint16) []byte {
 	r := c.begin(dst, packet, t)
 	r.RCode = rcode
-	return r.Finish(&c.query, 0), Info{RCode: rcode, Type: c.query.Type}
+	c.info = Info{RCode: rcode, Type: c.query.Type}
+	return r.Finish(&c.query, 0)
 }
 
 // limit holds a reply against the rates of the client's network.
-func (s *Server) limit(dst, reply []byte, c *Client, v *visit, info *Info) []byte {
+func (s *Server) limit(dst, reply []byte, c *Client, v *visit) []byte {
 	if v.now.IsZero() || s.guard.Exempts(c.Addr) { // the former: there are no limits, or there were none when this packet came
 		return reply
 	}
-	kind := c.kind(info)
+	info, kind := &c.info, c.kind()
 	switch s.guard.Limit(v.now, c.Addr, kind, c.Random>>32) {
 	case guard.Drop:
 		info.Dropped = RateLimited
@@ -70,13 +71,13 @@ func (s *Server) limit(dst, reply []byte, c *Client, v *visit, info *Info) []byt
 }
 
 // kind says what the reply just made counts as.
-func (c *Client) kind(info *Info) guard.Answer {
+func (c *Client) kind() guard.Answer {
 	q, r := &c.query, &c.work.reply
-	a := guard.Answer{Class: guard.Failure, Zone: info.zone}
+	a := guard.Answer{Class: guard.Failure, Zone: c.info.zone}
 	switch {
-	case info.RCode == rcodeNXDomain:
+	case c.info.RCode == rcodeNXDomain:
 		a.Class = guard.NXDomain
-	case info.RCode != rcodeNoError:
+	case c.info.RCode != rcodeNoError:
 	case c.work.wildcard:
 		a.Class = guard.Wildcard
 	case r.Truncated || r.Records(message.Answer) > 0:

@@ -98,6 +98,7 @@ type Client struct {
 	now   time.Time
 	local netip.AddrPort
 
+	info  Info // about the last answer
 	count count
 	query dnswire.Query
 	work  work

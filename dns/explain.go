@@ -55,7 +55,7 @@ func (z *Zones) Explain(name string, qtype uint16, c *Client) (*Explanation, err
 	}
 	c.work.trace = e
 	defer func() { c.work.trace = nil }()
-	reply, info := z.answer(nil, packet, c, TCP)
+	reply, info := z.answer(nil, packet, c, TCP), &c.info
 	if c.work.asked {
 		e.Place = c.work.asker.Place
 	}
@@ -183,7 +183,7 @@ func (e *Explanation) chosen(u *unit, n node, s set, picks []int) {
 		return
 	}
 	h := &e.Hops[len(e.Hops)-1]
-	h.setRecord(u, n, s.typ)
+	h.setRecord(u, n, s.typ())
 	for _, leaf := range picks {
 		if id := u.leaves[leaf].id; id != "" {
 			h.Chosen = append(h.Chosen, id)

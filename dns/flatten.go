@@ -56,13 +56,13 @@ func (z *Zones) flattenSet(b *zonedata.Builder, u *unit, n node, s set, c *Clien
 	name := u.nodeName(n)
 	message := append(make([]byte, dnswire.HeaderLen), name...)
 	message[5] = 1
-	message = binary.BigEndian.AppendUint16(message, s.typ)
+	message = binary.BigEndian.AppendUint16(message, s.typ())
 	message = binary.BigEndian.AppendUint16(message, dnswire.ClassIN)
-	if s.flags&setIsTree == 0 {
+	if !s.has(setIsTree) {
 		message = append(message, u.static(s).Wire...)
-		binary.BigEndian.PutUint16(message[6:], s.n)
+		binary.BigEndian.PutUint16(message[6:], uint16(s.n()))
 	} else {
-		message, _ = z.answer(nil, message, c, TCP)
+		message = z.answer(nil, message, c, TCP)
 	}
 	var m mdns.Msg
 	if err := m.Unpack(message); err != nil {
@@ -73,7 +73,7 @@ func (z *Zones) flattenSet(b *zonedata.Builder, u *unit, n node, s set, c *Clien
 		if err != nil {
 			return err
 		}
-		if r.Type != s.typ || string(r.Name) != string(name) {
+		if r.Type != s.typ() || string(r.Name) != string(name) {
 			continue // what a CNAME leads to stands under its own name
 		}
 		if err := b.Add(r); err != nil {

@@ -44,9 +44,10 @@ func (i *Identity) chaos(q *dnswire.Query) string {
 }
 
 // chaos answers with one TXT record that nobody keeps.
-func chaos(dst, packet []byte, c *Client, t Transport, text string) ([]byte, Info) {
+func chaos(dst, packet []byte, c *Client, t Transport, text string) []byte {
 	r := c.begin(dst, packet, t)
 	r.Authoritative = true
 	r.PutText(text)
-	return r.Finish(&c.query, 0), Info{Type: c.query.Type, Truncated: r.Truncated}
+	c.info = Info{Type: c.query.Type, Truncated: r.Truncated}
+	return r.Finish(&c.query, 0)
 }

@@ -83,7 +83,7 @@ func (b *builder) appendExtras(n node, t message.Target, required bool) {
 	}
 	for _, typ := range want {
 		s := u.set(n, typ)
-		if typ == 0 || s.typ == 0 || s.flags&setIsTree != 0 {
+		if typ == 0 || s.typ() == 0 || s.has(setIsTree) {
 			continue
 		}
 		flag := byte(0)
@@ -91,7 +91,7 @@ func (b *builder) appendExtras(n node, t message.Target, required bool) {
 			flag = 1
 		}
 		from := len(u.arena)
-		u.arena = binary.LittleEndian.AppendUint16(u.arena, s.n)
+		u.arena = binary.LittleEndian.AppendUint16(u.arena, uint16(s.n()))
 		u.arena = append(u.arena, 0, 0, flag, 0)
 		u.arena = message.AppendOwned(u.arena, u.static(s).Wire, t.Name)
 		size := len(u.arena) - from - extraHeader

@@ -14,7 +14,8 @@ type Observer interface {
 }
 
 // observe tells the observers of one query.
-func (s *Server) observe(c *Client, from netip.AddrPort, query, reply []byte, v *visit, info *Info) {
+func (s *Server) observe(c *Client, from netip.AddrPort, query, reply []byte, v *visit) {
+	info := &c.info
 	e := tap.Event{
 		Time: v.now, Client: netip.AddrPortFrom(c.Addr, from.Port()), Server: c.local, Transport: [...]string{"udp", "tcp", "dot", "doh", "doq"}[v.transport],
 		Zone: info.Zone, Type: info.Type, RCode: info.RCode, Subnet: c.query.Subnet, Scope: info.Scope,

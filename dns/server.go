@@ -95,18 +95,18 @@ func (s *Server) serve(dst, packet []byte, c *Client, from netip.AddrPort, t Tra
 	if v.now.IsZero() && s.timed() {
 		v.now = time.Now()
 	}
-	reply, info := s.answer(z, dst, packet, c, &v, verdict)
+	reply, info := s.answer(z, dst, packet, c, &v, verdict), &c.info
 	if t == UDP && info.Dropped == NotDropped {
 		switch {
 		case provokes(from.Port(), info.RCode):
 			reply, info.Dropped = dst, SourcePort
 		case !v.proven:
-			reply = s.limit(dst, reply, c, &v, &info)
+			reply = s.limit(dst, reply, c, &v)
 		}
 	}
-	s.metrics.note(&c.count, z, t, &info)
+	s.metrics.note(&c.count, z, t, info)
 	if len(s.observers) > 0 && info.Dropped != Malformed {
-		s.observe(c, from, packet, reply[len(dst):], &v, &info)
+		s.observe(c, from, packet, reply[len(dst):], &v)
 	}
 	return reply
 }
@@ -140,7 +140,7 @@ func provokes(port uint16, rcode uint16) bool {
 }
 
 // answer makes the reply to a packet that has been parsed into c.
-func (s *Server) answer(z *Zones, dst, packet []byte, c *Client, v *visit, verdict dnswire.Verdict) (reply []byte, info Info) {
+func (s *Server) answer(z *Zones, dst, packet []byte, c *Client, v *visit, verdict dnswire.Verdict) []byte {
 	c.work.reply.Options, c.work.limit = message.Options{}, 0
 	if verdict != dnswire.Accept {
 		return z.answerParsed(dst, packet, c, v.transport, verdict)
@@ -155,9 +155,9 @@ func (s *Server) answer(z *Zones, dst, packet []byte, c *Client, v *visit, verdi
 			return chaos(dst, packet, c, v.transport, text)
 		}
 	}
-	reply, info = z.answerParsed(dst, packet, c, v.transport, verdict)
-	if info.Truncated && c.work.limit > 0 {
+	reply := z.answerParsed(dst, packet, c, v.transport, verdict)
+	if c.info.Truncated && c.work.limit > 0 {
 		s.guard.Capped()
 	}
-	return reply, info
+	return reply
 }
