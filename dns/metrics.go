@@ -71,14 +71,14 @@ func newTallies(o *order) *tallies {
 // count is what a worker has counted and not settled: queries of one kind. Most come one after the other, and a counter that all share
 // costs more than they do.
 type count struct {
-	of prometheus.Counter
+	of *prometheus.Counter
 	n  int
 }
 
 // settle puts what was counted where it can be seen.
 func (m *metrics) settle(c *count) {
 	if c.n > 0 {
-		c.of.Add(float64(c.n))
+		(*c.of).Add(float64(c.n))
 		c.n = 0
 	}
 }
@@ -108,9 +108,9 @@ func (m *metrics) note(c *count, z *Zones, t Transport, info *Info) {
 		counter = &made
 		cell.Store(counter)
 	}
-	if *counter != c.of {
+	if counter != c.of {
 		m.settle(c)
-		c.of = *counter
+		c.of = counter
 	}
 	c.n++
 }

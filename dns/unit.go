@@ -314,11 +314,21 @@ const fewZones = 4
 func (z *Zones) fewZoneOf(name []byte) int {
 	best, longest := -1, 0
 	for i, u := range z.units {
-		if u.apexLen > longest && u.apexLen <= len(name) && bytes.Equal(name[len(name)-u.apexLen:], u.apex) && dnswire.Below(name, u.apex) {
-			best, longest = i, u.apexLen
+		above := len(name) - len(u.apex)
+		if len(u.apex) > longest && above >= 0 && string(name[above:]) == string(u.apex) && startsLabel(name, above) {
+			best, longest = i, len(u.apex)
 		}
 	}
 	return best
+}
+
+// startsLabel reports whether a label of a name starts at an offset.
+func startsLabel(name []byte, offset int) bool {
+	at := 0
+	for at < offset {
+		at += 1 + int(name[at])
+	}
+	return at == offset
 }
 
 // apexAt is the index of the zone with exactly this name, or -1.
