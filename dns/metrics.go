@@ -71,16 +71,17 @@ func newTallies(o *order) *tallies {
 // count is what a worker has counted and not settled: queries of one kind. Most come one after the other, and a counter that all share
 // costs more than they do.
 type count struct {
-	of *prometheus.Counter
-	n  int
+	kind kind
+	n    int
+	of   prometheus.Counter
 }
 
-// settle puts what was counted where it can be seen.
-func (m *metrics) settle(c *count) {
-	if c.n > 0 {
-		(*c.of).Add(float64(c.n))
-		c.n = 0
-	}
+// kind is what queries that count alike have in common.
+type kind struct {
+	order     *order
+	zone      int // as in Info
+	transport Transport
+	rcode     uint16
 }
 
 // note counts one packet. The caller settles.
@@ -92,27 +93,39 @@ func (m *metrics) note(c *count, z *Zones, t Transport, info *Info) {
 	if info.Truncated {
 		m.truncated[t].Inc()
 	}
-	var now *order
+	now := kind{zone: info.zone, transport: t, rcode: info.RCode}
 	if z != nil {
-		now = z.order
+		now.order = z.order
 	}
-	tally := m.tallies.Load()
-	if tally.order != now {
-		tally = newTallies(now)
-		m.tallies.Store(tally) // two workers may both do this: the counters behind are the same
-	}
-	cell := &tally.cells[(info.zone*transports+int(t))*rcodeSlots+int(info.RCode)]
-	counter := cell.Load()
-	if counter == nil {
-		made := m.queries.WithLabelValues(zoneLabel(info.Zone), t.String(), rcodeName(info.RCode))
-		counter = &made
-		cell.Store(counter)
-	}
-	if counter != c.of {
+	if c.n == 0 || c.kind != now {
 		m.settle(c)
-		c.of = counter
+		c.kind, c.of = now, m.counter(&now, info.Zone)
 	}
 	c.n++
+}
+
+// settle puts what was counted where it can be seen.
+func (m *metrics) settle(c *count) {
+	if c.n > 0 {
+		c.of.Add(float64(c.n))
+		c.n = 0
+	}
+}
+
+// counter is the one for a kind of queries.
+func (m *metrics) counter(k *kind, zone string) prometheus.Counter {
+	tally := m.tallies.Load()
+	if tally.order != k.order {
+		tally = newTallies(k.order)
+		m.tallies.Store(tally) // two workers may both do this: the counters behind are the same
+	}
+	cell := &tally.cells[(k.zone*transports+int(k.transport))*rcodeSlots+int(k.rcode)]
+	if counter := cell.Load(); counter != nil {
+		return *counter
+	}
+	counter := m.queries.WithLabelValues(zoneLabel(zone), k.transport.String(), rcodeName(k.rcode))
+	cell.Store(&counter)
+	return counter
 }
 
 // zoneLabel is the zone as operators write it.

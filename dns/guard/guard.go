@@ -102,6 +102,7 @@ type Guard struct {
 // settings are Options in the form they are used in.
 type settings struct {
 	Options
+	exempt4  []network4 // of Exempt
 	table    *table
 	window   uint64          // microseconds
 	interval [Classes]uint64 // microseconds between responses; 0: no limit
@@ -151,7 +152,7 @@ func (g *Guard) Update(o Options) error {
 	if o.Rotate == 0 {
 		o.Rotate = defaultRotate
 	}
-	s := &settings{Options: o, window: uint64(o.Window.Microseconds())}
+	s := &settings{Options: o, window: uint64(o.Window.Microseconds()), exempt4: networks4(o.Exempt)}
 	if o.Rate > 0 {
 		s.rates()
 		if old := g.now.Load(); old != nil && old.table != nil && old.Entries == o.Entries {

@@ -69,13 +69,36 @@ func (g *Guard) Limit(now time.Time, client netip.Addr, a Answer, draw uint64) A
 }
 
 func (s *settings) exempts(client netip.Addr) bool {
-	client = client.Unmap()
+	if client = client.Unmap(); client.Is4() {
+		octets := client.As4()
+		bits := binary.BigEndian.Uint32(octets[:])
+		for _, n := range s.exempt4 {
+			if bits&n.mask == n.bits {
+				return true
+			}
+		}
+		return false
+	}
 	for i := range s.Exempt {
 		if s.Exempt[i].Contains(client) {
 			return true
 		}
 	}
 	return false
+}
+
+// network4 is an IPv4 network, in a form that takes one comparison.
+type network4 struct{ bits, mask uint32 }
+
+func networks4(all []netip.Prefix) (list []network4) {
+	for _, p := range all {
+		if !p.IsValid() || !p.Addr().Is4() {
+			continue
+		}
+		octets, mask := p.Addr().As4(), ^uint32(0)<<(32-p.Bits())
+		list = append(list, network4{binary.BigEndian.Uint32(octets[:]) & mask, mask})
+	}
+	return list
 }
 
 // limited decides about a response above its rate.
