@@ -42,7 +42,7 @@ type Loaded struct {
 	Problems []Problem // errors and warnings about the text at hand
 	Changed  bool      // Data is not what the previous load had
 
-	files []stamp
+	files []*watched
 }
 
 // Zones is the result of one load. It never changes. The nil Zones holds nothing.
@@ -160,7 +160,7 @@ func (l *Loader) LoadOne(previous *Zones, origin []byte) (*Zones, error) {
 		return nil, fmt.Errorf("open zone folder: %w", err)
 	}
 	defer root.Close()
-	if _, same := current(root, before.files); same && len(before.files) > 0 {
+	if len(before.files) > 0 && unchanged(root, before.files) {
 		return previous, nil
 	}
 	next := &Loaded{Source: before.Source, Origin: before.Origin}
@@ -196,11 +196,9 @@ func (l *Loader) work(ctx context.Context, root *os.Root, previous *Zones, z *Zo
 
 // update fills in one zone.
 func (l *Loader) update(root *os.Root, before, zone *Loaded) {
-	if before != nil && before.Path == zone.Path && len(before.files) > 0 {
-		if files, same := current(root, before.files); same {
-			zone.Data, zone.Err, zone.Problems, zone.files = before.Data, before.Err, before.Problems, files
-			return
-		}
+	if before != nil && before.Path == zone.Path && len(before.files) > 0 && unchanged(root, before.files) {
+		zone.Data, zone.Err, zone.Problems, zone.files = before.Data, before.Err, before.Problems, before.files
+		return
 	}
 	var last *Data
 	if before != nil {
@@ -217,14 +215,13 @@ func (l *Loader) update(root *os.Root, before, zone *Loaded) {
 	zone.Data, zone.Changed = data, true
 }
 
-func current(root *os.Root, files []stamp) (now []stamp, same bool) {
-	now = make([]stamp, len(files))
-	for i, s := range files {
-		if now[i], same = s.current(root); !same {
-			return nil, false
+func unchanged(root *os.Root, files []*watched) bool {
+	for _, f := range files {
+		if !f.unchanged(root) {
+			return false
 		}
 	}
-	return now, true
+	return true
 }
 
 // read parses and checks one zone. It notes the files it looked at, whatever comes of it.
@@ -236,7 +233,7 @@ func (l *Loader) read(root *os.Root, zone *Loaded) (data *Data, err error) {
 	}()
 	open := func(name string) ([]byte, error) {
 		text, s, err := readStable(root, name, l.during)
-		zone.files = append(zone.files, s)
+		zone.files = append(zone.files, watch(s))
 		return text, err
 	}
 	text, err := open(zone.Path)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -20,6 +21,26 @@ type stamp struct {
 	hash       [sha256.Size]byte
 	young      bool // read so soon after its last change that another one might not show in modified
 	absent     bool // could not be read
+}
+
+// watched is a file that a zone was read from, as it was when somebody last looked: a file of the same content need not be read again at each
+// look because its stamp is another, or is young no more. Safe for concurrent use.
+type watched struct{ atomic.Pointer[stamp] }
+
+func watch(s stamp) *watched {
+	w := new(watched)
+	w.Store(&s)
+	return w
+}
+
+// unchanged looks whether the file has the same content.
+func (w *watched) unchanged(root *os.Root) bool {
+	before := w.Load()
+	now, same := before.current(root)
+	if same && now != *before {
+		w.CompareAndSwap(before, &now)
+	}
+	return same
 }
 
 // settle is how far apart two changes of a file may be and carry the same time, on the coarsest file systems.
