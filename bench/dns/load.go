@@ -75,6 +75,29 @@ func (p *server) load(ctx context.Context, s settings, c testCase, d time.Durati
 	return sample{cpu: (after - before).Seconds() * 1e6 / completed, rate: find(rateLine), lost: int(find(lostLine))}, nil
 }
 
+// rest waits until a server has done what it puts off while it is asked, such as collecting garbage: the next one has the same core. After three
+// seconds it goes on all the same.
+func (p *server) rest(ctx context.Context) error {
+	const look, quiet = 50 * time.Millisecond, 2 * time.Millisecond
+	before, err := cpuOf(p.cmd.Process.Pid)
+	for range 3 * time.Second / look {
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(look):
+		}
+		var now time.Duration
+		if now, err = cpuOf(p.cmd.Process.Pid); now-before < quiet {
+			return err
+		}
+		before = now
+	}
+	return err
+}
+
 // tick is the unit of /proc/PID/stat: USER_HZ, which is 100 on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -130,8 +131,8 @@ func run(ctx context.Context, s settings) error {
 	return os.WriteFile(s.out, []byte(text), 0o644)
 }
 
-// measure runs every case against every server, round by round, each round in another order: what else the machine does in the
-// meantime then strikes all alike.
+// measure runs every case against every server, round by round, each time in another order: what else the machine does in the
+// meantime then strikes all alike, and so does what a server leaves behind for the next.
 func measure(ctx context.Context, s settings, data *dataset, up []*server) (map[string][]sample, error) {
 	results := map[string][]sample{}
 	var longest time.Duration // of the rounds that count
@@ -145,8 +146,8 @@ func measure(ctx context.Context, s settings, data *dataset, up []*server) (map[
 			if s.cases != "" && !contains(s.cases, c.name) {
 				continue
 			}
-			for i := range up {
-				p := up[(i+round)%len(up)]
+			for _, i := range rand.Perm(len(up)) {
+				p := up[i]
 				if !p.does(c.name) {
 					continue
 				}
@@ -155,6 +156,9 @@ func measure(ctx context.Context, s settings, data *dataset, up []*server) (map[
 					duration = s.duration / 4 // to warm up, and not counted
 				}
 				got, err := p.load(ctx, s, c, duration)
+				if err == nil {
+					err = p.rest(ctx)
+				}
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", p.name, c.name, err)
 				}
