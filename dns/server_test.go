@@ -267,6 +267,49 @@ func TestPanicIsServFailForOneQuery(t *testing.T) {
 	}
 }
 
+// TestPanicCostsOneAnswerOfABatch: datagrams that arrive together are answered each for itself, and in their order.
+func TestPanicCostsOneAnswerOfABatch(t *testing.T) {
+	z := zoneOf(t, "example.org.", "www 60 A 192.0.2.1")
+	z.Records = append(z.Records, config.Record{Name: "bad.example.org.", Type: "A", Policy: "weighted",
+		Answers: []config.Answer{{ID: "a", Weight: 1, Values: []string{"192.0.2.2"}, Check: "c"}}})
+	r := serve(t, compile(t, dns.Deps{Health: brokenHealth{}, Slot: func(string) steer.Slot { return 0 }}, z), config.Limits{})
+	conn, err := net.Dial("udp", r.udp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	const rounds = 30
+	for range rounds {
+		for _, name := range []string{"www", "bad", "bad", "www"} {
+			if _, err := conn.Write(question(name+".example.org.", mdns.TypeA)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got := map[int]int{}
+	dc := &mdns.Conn{Conn: conn}
+	for range 4 * rounds {
+		m, err := dc.ReadMsg()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[m.Rcode]++
+	}
+	if got[mdns.RcodeSuccess] != 2*rounds || got[mdns.RcodeServerFailure] != 2*rounds {
+		t.Errorf("answers by code: %v", got)
+	}
+	r.stop() // everything has been counted then
+	if n := metric(t, r, "meridian_dns_panics_total"); n != 2*rounds {
+		t.Errorf("panics %v", n)
+	}
+	if n := metric(t, r, "meridian_dns_queries_total"); n != 4*rounds {
+		t.Errorf("queries %v", n)
+	}
+}
+
 func TestMetricsNameZonesFromTheConfiguration(t *testing.T) {
 	r := serve(t, steeredZones(t), config.Limits{})
 	r.exchange(t, "udp", "www.example.org", mdns.TypeA)

@@ -66,6 +66,7 @@ type udpLoop struct {
 
 // answerBatch answers the n datagrams of a batch.
 func (s *Server) answerBatch(ctx context.Context, u *udpLoop, n int) {
+	u.client.now = time.Time{}
 	if s.timed() {
 		u.client.now = time.Now() // once for all of them: reading the clock costs more than a limit does
 	}
