@@ -49,7 +49,9 @@ type work struct {
 // returns dst as it is, with Info.Dropped set. It never appends more than the transport and the client's EDNS allow.
 func (z *Zones) Answer(dst, query []byte, c *Client, t Transport) ([]byte, Info) {
 	c.work.trace = nil
-	return z.answer(dst, query, c, t), c.info
+	reply, info := z.answer(dst, query, c, t), c.info
+	info.Zone = z.nameOf(info.zone)
+	return reply, info
 }
 
 func (z *Zones) answer(dst, packet []byte, c *Client, t Transport) []byte {
@@ -85,7 +87,7 @@ func (z *Zones) answerParsed(dst, packet []byte, c *Client, t Transport, verdict
 		info.Type = q.Type
 	}
 	if w.zone >= 0 {
-		info.Zone, info.zone = z.units[w.zone].name, w.zone+1
+		info.zone = w.zone + 1
 	}
 	return r.Finish(q, w.scope)
 }

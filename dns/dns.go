@@ -100,6 +100,7 @@ type Client struct {
 
 	info  Info // about the last answer
 	count count
+	dice  uint64 // see draw
 	query dnswire.Query
 	work  work
 }
@@ -135,7 +136,7 @@ type Info struct {
 	// refuses it, and is for servers that have nothing to hand it to (see transfer.Message).
 	Handover bool
 
-	zone int // index of the zone plus one; 0: outside
+	zone int // index of the zone plus one; 0: outside. Zone is filled in for who asks
 }
 
 // Zones is one immutable generation of everything this server answers for. The nil Zones answer SERVFAIL to every well-formed
@@ -164,6 +165,14 @@ func (z *Zones) Names() []string {
 		names[i] = u.name
 	}
 	return names
+}
+
+// nameOf is what the zone of an Info is called.
+func (z *Zones) nameOf(zone int) string {
+	if zone == 0 {
+		return ""
+	}
+	return z.units[zone-1].name
 }
 
 // Errors are the zones from Deps.Data that are not served as they are there, in the order of Names.

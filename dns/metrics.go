@@ -99,7 +99,7 @@ func (m *metrics) note(c *count, z *Zones, t Transport, info *Info) {
 	}
 	if c.n == 0 || c.kind != now {
 		m.settle(c)
-		c.kind, c.of = now, m.counter(&now, info.Zone)
+		c.kind, c.of = now, m.counter(&now, z.nameOf(info.zone))
 	}
 	c.n++
 }

@@ -14,11 +14,11 @@ type Observer interface {
 }
 
 // observe tells the observers of one query.
-func (s *Server) observe(c *Client, from netip.AddrPort, query, reply []byte, v *visit) {
+func (s *Server) observe(z *Zones, c *Client, from netip.AddrPort, query, reply []byte, v *visit) {
 	info := &c.info
 	e := tap.Event{
 		Time: v.now, Client: netip.AddrPortFrom(c.Addr, from.Port()), Server: c.local, Transport: [...]string{"udp", "tcp", "dot", "doh", "doq"}[v.transport],
-		Zone: info.Zone, Type: info.Type, RCode: info.RCode, Subnet: c.query.Subnet, Scope: info.Scope,
+		Zone: z.nameOf(info.zone), Type: info.Type, RCode: info.RCode, Subnet: c.query.Subnet, Scope: info.Scope,
 		Truncated: info.Truncated || v.slipped, Dropped: info.Dropped.String(), Query: query, Reply: reply,
 	}
 	if c.query.End > dnswire.HeaderLen {

@@ -61,6 +61,7 @@ type udpLoop struct {
 	batch   *netio.Batch
 	client  Client
 	detours sync.WaitGroup // messages handed over that are not answered yet
+	zones   *Zones         // that the batch in hand is answered from
 	packet  []byte         // in hand, without what a proxy put before it
 }
 
@@ -70,9 +71,11 @@ func (s *Server) answerBatch(ctx context.Context, u *udpLoop, n int) {
 	if s.timed() {
 		u.client.now = time.Now() // once for all of them: reading the clock costs more than a limit does
 	}
+	u.zones = s.source.Zones()
 	for next := 0; next < n; {
 		next = s.answerFrom(ctx, u, next, n)
 	}
+	u.zones = nil // while none arrive, a generation that is gone must not stay in memory
 	s.metrics.settle(&u.client.count)
 	if failed := u.batch.Flush(); failed > 0 {
 		s.metrics.dropped[SendFailed].Add(float64(failed))
@@ -123,5 +126,5 @@ func (s *Server) answerDatagram(ctx context.Context, u *udpLoop, i int) {
 		s.detourUDP(ctx, u, i, packet, asker)
 		return
 	}
-	u.batch.Reply(i, s.serve(u.batch.Buffer(i), packet, &u.client, asker, UDP, verdict))
+	u.batch.Reply(i, s.serve(u.zones, u.batch.Buffer(i), packet, &u.client, asker, UDP, verdict))
 }
