@@ -110,10 +110,13 @@ func (s *Server) answerDatagram(ctx context.Context, u *udpLoop, i int) {
 		s.metrics.dropped[Malformed].Inc() // what is missing may have been a signature, or nothing at all
 		return
 	}
-	packet, asker, ok := s.proxied(packet, from)
-	if !ok {
-		s.metrics.dropped[ProxyHeader].Inc()
-		return
+	asker := from
+	if s.streams.Proxied() {
+		var ok bool
+		if packet, asker, ok = s.proxied(packet, from); !ok {
+			s.metrics.dropped[ProxyHeader].Inc()
+			return
+		}
 	}
 	if len(packet) > maxQuery && (s.messages == nil || !transport.IsUpdate(packet)) {
 		s.metrics.dropped[Malformed].Inc()

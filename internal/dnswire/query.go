@@ -234,6 +234,8 @@ func (q *Query) opt(class uint16, ttl uint32) {
 // extensions reads the data of an OPT record if it is of our version.
 func (q *Query) extensions(options []byte) Verdict {
 	switch {
+	case q.Version == 0 && len(options) == 0:
+		return Accept
 	case q.Version != 0:
 		return BadVers // what the options of another version look like is unknown
 	case !q.options(options):
