@@ -32,8 +32,6 @@ type work struct {
 	asker    steer.Client
 	asked    bool // asker is filled in
 	scope    int
-	// handover: it is for the transfer room.
-	handover bool
 	hops     int // CNAMEs followed so far
 	labels   int // of the name in hand
 	question []byte
@@ -69,7 +67,7 @@ func (z *Zones) answerParsed(dst, packet []byte, c *Client, t Transport, verdict
 		return dst
 	}
 	r := c.begin(dst, packet, t)
-	w.asked, w.handover, w.scope, w.hops = false, false, 0, 0
+	w.asked, w.scope, w.hops = false, 0, 0
 	switch verdict {
 	case dnswire.FormErr:
 		q.SubnetOption = nil // not understood, so not echoed
@@ -82,7 +80,6 @@ func (z *Zones) answerParsed(dst, packet []byte, c *Client, t Transport, verdict
 		z.respond(c)
 	}
 	info.RCode, info.Truncated, info.Scope = r.RCode, r.Truncated, uint8(w.scope)
-	info.Handover = verdict == dnswire.NotImp || w.handover
 	if q.End > dnswire.HeaderLen {
 		info.Type = q.Type
 	}
@@ -122,14 +119,12 @@ func (z *Zones) respond(c *Client) {
 	r := &w.reply
 	switch {
 	case q.Signed:
-		w.handover = true
 		r.RCode = rcodeNotAuth // no key is known, so none can have signed this (RFC 8945 section 5.2.1)
 	case z == nil:
 		r.RCode = rcodeServFail
 	case q.Class != dnswire.ClassIN: // CHAOS among them (D19)
 		r.RCode = rcodeRefused
 	case q.Type == dnswire.TypeAXFR || q.Type == dnswire.TypeIXFR:
-		w.handover = true
 		r.RCode = rcodeRefused
 	case q.Type == 0 || q.Type == dnswire.TypeOPT || q.Type == dnswire.TypeTKEY || q.Type == dnswire.TypeTSIG,
 		q.Type == dnswire.TypeNXNAME: // RFC 9824 section 3.3
@@ -186,7 +181,7 @@ func (z *Zones) lookup(c *Client) {
 // delegator is the zone that a question for a DS is for: at a zone's apex the one above it, if that is ours (RFC 4035 section
 // 3.1.4.1).
 func (z *Zones) delegator(name []byte, i int) int {
-	if i >= 0 && len(name) == z.units[i].apexLen && len(name) > 1 {
+	if i >= 0 && len(name) == len(z.units[i].apex) && len(name) > 1 {
 		above := dnswire.Parent(name)
 		if above := z.zoneOf(above, dnswire.CountLabels(above)); above >= 0 {
 			return above
@@ -205,7 +200,7 @@ func (z *Zones) inZone(c *Client, u *unit, name []byte, owner int) (next []byte,
 		w.trace.hop(name, u, n, how)
 	}
 	w.wildcard = w.wildcard || how == wildcard
-	apex := owner + len(name) - u.apexLen
+	apex := owner + len(name) - len(u.apex)
 	switch how {
 	case delegated:
 		if c.query.Type != dnswire.TypeDS || len(u.nodeName(n)) != len(name) {
@@ -294,10 +289,11 @@ func (z *Zones) fromNode(c *Client, u *unit, n node, name []byte, owner int) (ne
 		r.Put(message.Answer, hinfo, owner, 0)
 		return nil, 0
 	case set.typ() == 0:
-		deny(r, u, owner+len(name)-u.apexLen)
+		deny(r, u, owner+len(name)-len(u.apex))
 		return nil, 0
 	}
-	from, whole := r.Len(), false
+	from := r.Len()
+	var whole bool
 	if set.has(setIsTree) {
 		whole = z.fromTree(c, u, n, set, name, owner)
 	} else {
@@ -333,7 +329,7 @@ func (z *Zones) fromTree(c *Client, u *unit, n node, set set, name []byte, owner
 	s := &u.steered[set.extra()]
 	picks := z.pick(c, u, n, set, name)
 	if len(picks) == 0 {
-		deny(r, u, owner+len(name)-u.apexLen)
+		deny(r, u, owner+len(name)-len(u.apex))
 		return false
 	}
 	from := r.Len()
@@ -361,7 +357,7 @@ func (z *Zones) fromTree(c *Client, u *unit, n node, set set, name []byte, owner
 		r.RCode = rcodeServFail // not known is not the same as not there, and must not be cached as if it were
 		return false
 	default:
-		deny(r, u, owner+len(name)-u.apexLen)
+		deny(r, u, owner+len(name)-len(u.apex))
 		return false
 	}
 	for _, i := range picks {

@@ -75,7 +75,7 @@ func buildUnit(e *env, name string, cfg *config.Zone, data *zone.Data) (u *unit,
 		return nil, err
 	}
 	b := &builder{env: e, sets: map[setKey]*source{}}
-	b.u = &unit{name: name, apex: apex, apexLen: len(apex), config: cfg, data: data, seed: maphash.MakeSeed()}
+	b.u = &unit{name: name, apex: apex, config: cfg, data: data, seed: maphash.MakeSeed()}
 	if cfg != nil {
 		b.readConfig()
 	}
@@ -155,7 +155,7 @@ func (b *builder) flush() {
 	for len(b.path) > 0 && !dnswire.Below(b.name, b.path[len(b.path)-1].name) {
 		b.path = b.path[:len(b.path)-1]
 	}
-	top := b.u.apexLen
+	top := len(b.u.apex)
 	if len(b.path) > 0 {
 		top = len(b.path[len(b.path)-1].name)
 	} else if len(b.name) > top {
@@ -248,7 +248,7 @@ func (b *builder) writeNode(name []byte, items []item) {
 func (b *builder) hides(items []item, n node, nameLen int) (flags byte, hidden node) {
 	for i := range items {
 		switch {
-		case items[i].typ == dnswire.TypeNS && nameLen > b.u.apexLen:
+		case items[i].typ == dnswire.TypeNS && nameLen > len(b.u.apex):
 			return nodeCut, n
 		case items[i].typ == mdns.TypeDNAME && !items[i].empty():
 			flags, hidden = nodeDName, n

@@ -14,6 +14,7 @@ package dns
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -98,11 +99,12 @@ type Client struct {
 	now   time.Time
 	local netip.AddrPort
 
-	info  Info // about the last answer
-	count count
-	dice  uint64 // see draw
-	query dnswire.Query
-	work  work
+	info     Info // about the last answer
+	answered bool // it is made, and not yet on its way
+	count    count
+	dice     rand.PCG // see draw
+	query    dnswire.Query
+	work     work
 }
 
 // Reason says why a packet got no reply.
@@ -132,9 +134,6 @@ type Info struct {
 	Scope     uint8  // of the client subnet in the answer
 	Truncated bool
 	Dropped   Reason // not NotDropped: nothing was appended
-	// Handover marks what is no plain query: another opcode, a question for AXFR or IXFR, or a message with TSIG. The reply
-	// refuses it, and is for servers that have nothing to hand it to (see transfer.Message).
-	Handover bool
 
 	zone int // index of the zone plus one; 0: outside. Zone is filled in for who asks
 }

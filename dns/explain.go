@@ -140,7 +140,7 @@ func (h *Hop) setRecord(u *unit, n node, typ uint16) {
 		case r.Policy != "":
 			policy = r.Policy
 		}
-	} else if u.config != nil && len(u.nodeName(n)) == u.apexLen {
+	} else if u.config != nil && len(u.nodeName(n)) == len(u.apex) {
 		line = u.config.Line // SOA and NS are made from the zone
 	}
 	h.Record, h.Line = fmt.Sprintf("%s %s %s", name, kind, policy), line

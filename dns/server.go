@@ -3,7 +3,6 @@ package dns
 import (
 	"fmt"
 	"log/slog"
-	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"runtime/debug"
@@ -78,62 +77,81 @@ func NewServer(o Options) *Server {
 
 // handle answers one packet, appending the reply to dst, counts it and tells the observers.
 func (s *Server) handle(dst, packet []byte, c *Client, from netip.AddrPort, t Transport) (reply []byte) {
+	z := s.source.Zones()
 	defer func() {
 		if r := recover(); r != nil {
-			reply = s.failed(dst, packet, c, t, r)
+			reply = s.failed(z, dst, packet, c, from, t, r)
 		}
 		s.metrics.settle(&c.count)
 	}()
-	return s.serve(s.source.Zones(), dst, packet, c, from, t, c.query.Parse(packet))
+	return s.serve(z, dst, packet, c, from, t, c.query.Parse(packet))
 }
 
 // serve is handle for a packet that has been parsed into c. The caller recovers, and settles what was counted.
 func (s *Server) serve(z *Zones, dst, packet []byte, c *Client, from netip.AddrPort, t Transport, verdict dnswire.Verdict) []byte {
-	c.Addr = from.Addr().Unmap()
-	c.Random = c.draw()
-	v := visit{transport: t, now: c.now}
-	if v.now.IsZero() && s.timed() {
+	v := visit{transport: t}
+	s.receive(&v, c, from)
+	reply := s.answer(z, dst, packet, c, &v, verdict)
+	c.answered = true
+	return s.finish(z, dst, reply, packet, c, from, &v)
+}
+
+// receive notes where a packet comes from, and when.
+func (s *Server) receive(v *visit, c *Client, from netip.AddrPort) {
+	c.Addr, c.Random = from.Addr().Unmap(), c.draw()
+	if v.now = c.now; v.now.IsZero() && s.timed() {
 		v.now = time.Now()
 	}
-	reply, info := s.answer(z, dst, packet, c, &v, verdict), &c.info
-	if t == UDP && info.Dropped == NotDropped {
+}
+
+// finish decides whether the reply that c describes is sent, counts it and tells the observers.
+func (s *Server) finish(z *Zones, dst, reply, packet []byte, c *Client, from netip.AddrPort, v *visit) []byte {
+	info := &c.info
+	if v.transport == UDP && info.Dropped == NotDropped {
 		switch {
 		case provokes(from.Port(), info.RCode):
 			reply, info.Dropped = dst, SourcePort
 		case !v.proven:
-			reply = s.limit(dst, reply, c, &v)
+			reply = s.limit(dst, reply, c, v)
 		}
 	}
-	s.metrics.note(&c.count, z, t, info)
+	s.metrics.note(&c.count, z, v.transport, info)
 	if len(s.observers) > 0 && info.Dropped != Malformed {
-		s.observe(z, c, from, packet, reply[len(dst):], &v)
+		s.observe(z, c, from, packet, reply[len(dst):], v)
 	}
+	c.answered = false
 	return reply
 }
 
-// draw is the next of a worker's random numbers (wyrand, a Weyl sequence mixed). The runtime's generator, which seeds it, costs as much as finding
-// a zone does, and there is nothing here to be guessed.
+// draw is the next of a worker's random numbers: a generator of its own costs half of what the runtime's does, and there is nothing here to be
+// guessed.
 func (c *Client) draw() uint64 {
-	if c.dice == 0 {
-		c.dice = rand.Uint64()
+	if c.dice == (rand.PCG{}) {
+		c.dice.Seed(rand.Uint64(), rand.Uint64())
 	}
-	c.dice += 0xa0761d6478bd642f
-	high, low := bits.Mul64(c.dice, c.dice^0xe7037ed1a0b428db)
-	return high ^ low
+	return c.dice.Uint64()
 }
 
 // timed reports whether anybody needs to know when a packet came.
 func (s *Server) timed() bool { return len(s.observers) > 0 || !s.guard.Idle() }
 
-// failed turns a bug in an answer, and what it panicked with, into SERVFAIL for that one packet.
-func (s *Server) failed(dst, packet []byte, c *Client, t Transport, what any) []byte {
+// failed turns a bug, and what it panicked with, into SERVFAIL for that one packet. That is limited, counted and told as any reply is, unless the bug
+// is in just that.
+func (s *Server) failed(z *Zones, dst, packet []byte, c *Client, from netip.AddrPort, t Transport, what any) []byte {
 	s.metrics.panics.Inc()
 	s.log.Error("dns answer panicked", "panic", fmt.Sprint(what), "stack", string(debug.Stack()))
 	if len(packet) < dnswire.HeaderLen {
 		return dst
 	}
-	s.metrics.note(&c.count, s.source.Zones(), t, &Info{RCode: rcodeServFail})
-	return message.Fail(dst, packet, rcodeServFail) // what went wrong may have been anything, but without a header nothing would have
+	reply := message.Fail(dst, packet, rcodeServFail) // what went wrong may have been anything, but without a header nothing would have
+	if c.answered {
+		c.answered = false
+		return reply
+	}
+	v := visit{transport: t}
+	s.receive(&v, c, from)
+	c.answered, c.info = true, Info{RCode: rcodeServFail}
+	return s.finish(z, dst, reply, packet, c, from, &v)
 }
 
 // visit is what is known of one packet on its way.

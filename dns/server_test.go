@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,8 @@ import (
 
 	"github.com/meridian-edge/meridian/config"
 	"github.com/meridian-edge/meridian/dns"
+	"github.com/meridian-edge/meridian/dns/guard"
+	"github.com/meridian-edge/meridian/dns/tap"
 	"github.com/meridian-edge/meridian/steer"
 )
 
@@ -229,11 +232,16 @@ type brokenHealth struct{}
 
 func (brokenHealth) Up(steer.Slot) bool { panic("BUG: made for a test") }
 
-func TestPanicIsServFailForOneQuery(t *testing.T) {
+// brokenZones answer for www.example.org; a question for bad.example.org meets a bug.
+func brokenZones(t testing.TB) *dns.Zones {
 	z := zoneOf(t, "example.org.", "www 60 A 192.0.2.1")
 	z.Records = append(z.Records, config.Record{Name: "bad.example.org.", Type: "A", Policy: "weighted",
 		Answers: []config.Answer{{ID: "a", Weight: 1, Values: []string{"192.0.2.2"}, Check: "c"}}})
-	r := serve(t, compile(t, dns.Deps{Health: brokenHealth{}, Slot: func(string) steer.Slot { return 0 }}, z), config.Limits{})
+	return compile(t, dns.Deps{Health: brokenHealth{}, Slot: func(string) steer.Slot { return 0 }}, z)
+}
+
+func TestPanicIsServFailForOneQuery(t *testing.T) {
+	r := serve(t, brokenZones(t), config.Limits{})
 	for _, network := range []string{"udp", "tcp"} {
 		q := new(mdns.Msg)
 		q.SetQuestion("bad.example.org.", mdns.TypeA)
@@ -269,10 +277,7 @@ func TestPanicIsServFailForOneQuery(t *testing.T) {
 
 // TestPanicCostsOneAnswerOfABatch: datagrams that arrive together are answered each for itself, and in their order.
 func TestPanicCostsOneAnswerOfABatch(t *testing.T) {
-	z := zoneOf(t, "example.org.", "www 60 A 192.0.2.1")
-	z.Records = append(z.Records, config.Record{Name: "bad.example.org.", Type: "A", Policy: "weighted",
-		Answers: []config.Answer{{ID: "a", Weight: 1, Values: []string{"192.0.2.2"}, Check: "c"}}})
-	r := serve(t, compile(t, dns.Deps{Health: brokenHealth{}, Slot: func(string) steer.Slot { return 0 }}, z), config.Limits{})
+	r := serve(t, brokenZones(t), config.Limits{})
 	conn, err := net.Dial("udp", r.udp)
 	if err != nil {
 		t.Fatal(err)
@@ -307,6 +312,44 @@ func TestPanicCostsOneAnswerOfABatch(t *testing.T) {
 	}
 	if n := metric(t, r, "meridian_dns_queries_total"); n != 4*rounds {
 		t.Errorf("queries %v", n)
+	}
+}
+
+// observerFunc is an Observer.
+type observerFunc func(tap.Event)
+
+func (f observerFunc) Observe(e tap.Event) { f(e) }
+
+// TestPanicIsToldAndLimited: who provokes a bug is held to the rates and stands in the query log like anybody else.
+func TestPanicIsToldAndLimited(t *testing.T) {
+	var told []string
+	d := newDesk(t, brokenZones(t), guard.Options{Rate: 1, Slip: -1}, dns.Options{Observers: []dns.Observer{observerFunc(func(e tap.Event) {
+		told = append(told, fmt.Sprint(e.Client, " ", e.RCode, " ", len(e.Reply) > 0, " ", e.Dropped))
+	})}})
+	d.ask(question("www.example.org.", mdns.TypeA), netip.MustParseAddrPort("198.51.100.1:4000"), dns.UDP) // another client before it
+	for range 3 {
+		d.raw(question("bad.example.org.", mdns.TypeA), victim, dns.UDP)
+	}
+	want := []string{"198.51.100.1:4000 0 true ", "192.0.2.66:4000 2 true ", "192.0.2.66:4000 2 false rate_limited", "192.0.2.66:4000 2 false rate_limited"}
+	if !slices.Equal(told, want) {
+		t.Errorf("%q, want %q", told, want)
+	}
+}
+
+// TestPanicOfAnObserverCostsOneAnswer: a bug in what comes after an answer is met once, and not again on the way of the SERVFAIL.
+func TestPanicOfAnObserverCostsOneAnswer(t *testing.T) {
+	broken := true
+	d := newDesk(t, brokenZones(t), guard.Options{}, dns.Options{Observers: []dns.Observer{observerFunc(func(tap.Event) {
+		if broken {
+			panic("BUG: made for a test")
+		}
+	})}})
+	if m := d.ask(question("www.example.org.", mdns.TypeA), victim, dns.UDP); m == nil || m.Rcode != mdns.RcodeServerFailure {
+		t.Error(m)
+	}
+	broken = false
+	if m := d.ask(question("www.example.org.", mdns.TypeA), victim, dns.UDP); m == nil || m.Rcode != mdns.RcodeSuccess {
+		t.Error(m)
 	}
 }
 

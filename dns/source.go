@@ -85,7 +85,7 @@ func (b *builder) readRecord(r *config.Record) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	apex := len(name) == b.u.apexLen
+	apex := len(name) == len(b.u.apex)
 	steers := r.Alias != nil || len(r.Answers) > 0
 	switch other := b.sets[setKey{string(name), typ}]; {
 	case !dnswire.Below(name, b.u.apex):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -63,6 +64,7 @@ type udpLoop struct {
 	detours sync.WaitGroup // messages handed over that are not answered yet
 	zones   *Zones         // that the batch in hand is answered from
 	packet  []byte         // in hand, without what a proxy put before it
+	asker   netip.AddrPort // of packet
 }
 
 // answerBatch answers the n datagrams of a batch.
@@ -88,7 +90,7 @@ func (s *Server) answerFrom(ctx context.Context, u *udpLoop, next, n int) (rest 
 	rest = next
 	defer func() {
 		if r := recover(); r != nil {
-			u.batch.Reply(rest, s.failed(u.batch.Buffer(rest), u.packet, &u.client, UDP, r))
+			u.batch.Reply(rest, s.failed(u.zones, u.batch.Buffer(rest), u.packet, &u.client, u.asker, UDP, r))
 			rest++
 		}
 	}()
@@ -122,7 +124,7 @@ func (s *Server) answerDatagram(ctx context.Context, u *udpLoop, i int) {
 		s.metrics.dropped[Malformed].Inc()
 		return
 	}
-	u.packet = packet
+	u.packet, u.asker = packet, asker
 	q := &u.client.query
 	verdict := q.Parse(packet)
 	if s.messages != nil && special(q, verdict) {

@@ -23,12 +23,11 @@ import (
 //	for each set: type (2), records (2), octets (2), flags (2), offset of its wire form (4), extras or index in steered (4)
 //	the sets' records, and after those of a signed set its signatures: records (2), octets (2), their wire form
 type unit struct {
-	name    string // as in the configuration
-	apexLen int    // of the name in wire form
-	apex    []byte // the name in wire form, lower case
-	config  *config.Zone
-	data    *zone.Data
-	broken  error // not nil: there is nothing to serve
+	name   string // as in the configuration
+	apex   []byte // the name in wire form, lower case
+	config *config.Zone
+	data   *zone.Data
+	broken error // not nil: there is nothing to serve
 
 	seed  maphash.Seed
 	slots []uint64 // the upper half of a name's hash, and the offset of its node; 0: free
@@ -314,21 +313,11 @@ const fewZones = 4
 func (z *Zones) fewZoneOf(name []byte) int {
 	best, longest := -1, 0
 	for i, u := range z.units {
-		above := len(name) - len(u.apex)
-		if len(u.apex) > longest && above >= 0 && string(name[above:]) == string(u.apex) && startsLabel(name, above) {
+		if len(u.apex) > longest && dnswire.Below(name, u.apex) {
 			best, longest = i, len(u.apex)
 		}
 	}
 	return best
-}
-
-// startsLabel reports whether a label of a name starts at an offset.
-func startsLabel(name []byte, offset int) bool {
-	at := 0
-	for at < offset {
-		at += 1 + int(name[at])
-	}
-	return at == offset
 }
 
 // apexAt is the index of the zone with exactly this name, or -1.
