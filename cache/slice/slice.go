@@ -71,10 +71,10 @@ func Strip(resp *httpwire.Response, index, total int64) {
 	resp.Fields.Del(httpwire.ContentRange)
 }
 
-// Part makes a response that is a slice a reader of a part of it, both ends counted from its start.
+// Part makes a response that is a slice a reader of a part of it, both ends counted from its start. Closing it ends the response.
 func Part(resp *httpwire.Response, part rules.Span) (io.ReadCloser, error) {
-	d := &direct{Reader: io.LimitReader(resp.Body, part.End), resp: resp}
-	if _, err := io.CopyN(io.Discard, d, part.Start); err != nil {
+	d := &direct{resp: resp, from: io.LimitReader(resp.Body, part.End)}
+	if _, err := io.CopyN(io.Discard, d.from, part.Start); err != nil {
 		_ = d.Close()
 		return nil, err
 	}
@@ -82,14 +82,24 @@ func Part(resp *httpwire.Response, part rules.Span) (io.ReadCloser, error) {
 }
 
 type direct struct {
-	io.Reader
 	resp *httpwire.Response
+	from io.Reader
+	read int64
+	err  error // that from ended with, but for io.EOF
+}
+
+func (d *direct) Read(p []byte) (int, error) {
+	n, err := d.from.Read(p)
+	if d.read += int64(n); err != nil && err != io.EOF {
+		d.err = err
+	}
+	return n, err
 }
 
 func (d *direct) Close() error {
 	err := d.resp.Body.Close()
 	if d.resp.Done != nil {
-		d.resp.Done(0, nil)
+		d.resp.Done(d.read, d.err)
 	}
 	return err
 }
